@@ -3,6 +3,7 @@ package gatekeeper
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -26,6 +27,18 @@ var ErrNotFound = errors.New("not found")
 // what it has to be: it does not hash to its digest, contradicts its media
 // type, or breaks a limit. Trying again does not help.
 var ErrInvalidContent = errors.New("invalid content")
+
+// ConflictError says that an immutable golden tag holds another digest.
+type ConflictError struct {
+	Reference string // registry/repository:tag of the golden tag
+	Have      string // the digest it holds
+	Want      string // the digest that was to be promoted
+}
+
+// Error names the tag and both digests.
+func (e *ConflictError) Error() string {
+	return e.Reference + " is immutable and holds " + e.Have + ", not " + e.Want
+}
 
 // Resolver turns a tag into what it points to now.
 type Resolver interface {
@@ -61,12 +74,54 @@ type Scanner interface {
 	Scan(ctx context.Context, s policy.Subject, p policy.Platform) (*policy.Scan, *policy.Problem, error)
 }
 
+// Ledger is what the gate needs of the journal.
+type Ledger interface {
+	// Overtaken reports a newer push of the same tag with another digest.
+	Overtaken(ctx context.Context, p Push) (by Push, overtaken bool, err error)
+	// RecordDecision stores a decision with its evidence, before any effect.
+	RecordDecision(ctx context.Context, d Decision) (id int64, err error)
+	// RecordGolden completes a decision with what was written.
+	RecordGolden(ctx context.Context, decision int64, refs []GoldenReference) error
+}
+
+// History is what the gate needs to know of earlier judgements.
+type History interface {
+	// LastDecision returns ErrNotFound when the push was never judged. The
+	// decision comes without its evidence.
+	LastDecision(ctx context.Context, push int64) (Decision, error)
+	// Golden returns the newest promotion of a golden tag.
+	Golden(ctx context.Context, registry, repository, tag string) (GoldenReference, bool, error)
+	// SetDigest records what a push's tag was resolved to, once.
+	SetDigest(ctx context.Context, push int64, d Descriptor) error
+}
+
+// Waker has subjects judged again because evidence arrived.
+type Waker interface {
+	Wake(ctx context.Context, source, repository, digest string) (int, error)
+}
+
+// SubjectFinder tells what an untagged manifest refers to.
+type SubjectFinder interface {
+	// SubjectOf returns the digest in the manifest's subject field (OCI
+	// image-spec v1.1), or an empty string when it has none.
+	SubjectOf(ctx context.Context, registry, repository, digest string) (string, error)
+}
+
+// Observer is told what happened, for metrics and the audit log.
+type Observer interface {
+	Stage(stage string, took time.Duration)
+	Decided(ctx context.Context, d Decision)
+}
+
 // Promoter writes to golden registries.
 type Promoter interface {
 	// Copy brings the subject, its children and everything that refers to
 	// it to the golden repository and reads it back. It writes no tag of
-	// the promotion. It is safe to repeat.
+	// the promotion. It is safe to repeat. A *ConflictError comes before
+	// anything is written.
 	Copy(ctx context.Context, s policy.Subject, to policy.Promotion) error
-	// Tag points one tag of the golden repository at the subject.
+	// Tag points one tag of the golden repository at the subject; a
+	// *ConflictError when the promotion is immutable, the tag is none of
+	// its channels, and it holds another digest.
 	Tag(ctx context.Context, s policy.Subject, to policy.Promotion, tag string) error
 }

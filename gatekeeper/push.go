@@ -39,6 +39,7 @@ type Decision struct {
 	Mode      policy.Mode       `json:"mode"`
 	Results   []policy.Result   `json:"results"`            // one for each policy that matched
 	Findings  []policy.Finding  `json:"findings,omitempty"` // those of no single policy: nothing matches, conflict
+	Note      string            `json:"note,omitempty"`     // one sentence when there is no finding to read: what overtook it
 	DecidedAt time.Time         `json:"decidedAt"`
 	Took      time.Duration     `json:"took"`               // nanoseconds from the push's arrival to this decision
 	Evidence  *policy.Evidence  `json:"evidence,omitempty"` // nil in listings
