@@ -114,7 +114,7 @@ type Result struct {
 	Verdict     Verdict    `json:"verdict"`
 	Findings    []Finding  `json:"findings"`
 	Deadline    *time.Time `json:"deadline,omitempty"`  // until when missing evidence is awaited; set when Verdict is pending
-	Promotion   *Promotion `json:"promotion,omitempty"` // where to; set when Verdict is promoted
+	Promotion   *Promotion `json:"promotion,omitempty"` // where a yes takes it; nil when the templates make no valid name
 }
 
 // Promotion says where a promoted image goes, templates already rendered.

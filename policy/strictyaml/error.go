@@ -1,6 +1,7 @@
 package strictyaml
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"reflect"
@@ -36,7 +37,7 @@ func translate(file string, body ast.Node, v any, err error) error {
 	out := &Error{File: file, Line: 1, Column: 1, Message: err.Error()}
 	var positioned yaml.Error
 	if !errors.As(err, &positioned) {
-		return out
+		return locateText(out, body, v)
 	}
 	tk := positioned.GetToken()
 	out.Message = positioned.GetMessage()
@@ -57,6 +58,38 @@ func translate(file string, body ast.Node, v any, err error) error {
 		out.Key = strings.TrimPrefix(pathOf(body, tk), "$.")
 	}
 	return out
+}
+
+// locateText finds the value that a type's own UnmarshalText refused; the
+// decoder hands such errors on without a place.
+func locateText(e *Error, body ast.Node, v any) error {
+	if body == nil {
+		return e
+	}
+	ast.Walk(visitor(func(node ast.Node) {
+		t := typeAt(reflect.TypeOf(v), node.GetPath())
+		if _, scalar := node.(ast.ScalarNode); !scalar || t == nil || e.Key != "" {
+			return
+		}
+		text, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler)
+		if !ok || node.GetToken() == nil {
+			return
+		}
+		if err := text.UnmarshalText([]byte(node.GetToken().Value)); err != nil && err.Error() == e.Message {
+			e.Line, e.Column = position(node.GetToken())
+			e.Key = strings.TrimPrefix(node.GetPath(), "$.")
+		}
+	}), body)
+	return e
+}
+
+// visitor is an ast.Visitor that looks at every node.
+type visitor func(ast.Node)
+
+// Visit implements ast.Visitor.
+func (f visitor) Visit(node ast.Node) ast.Visitor {
+	f(node)
+	return f
 }
 
 func position(tk *token.Token) (line, column int) {
@@ -86,48 +119,43 @@ func advice(key string, known []string) string {
 
 // pathOf finds the path of the node that a token begins.
 func pathOf(body ast.Node, tk *token.Token) string {
-	if body == nil || tk == nil {
-		return ""
+	path := ""
+	if body == nil || tk == nil || tk.Position == nil {
+		return path
 	}
-	finder := &pathFinder{token: tk}
-	ast.Walk(finder, body)
-	return finder.path
-}
-
-type pathFinder struct {
-	token *token.Token
-	path  string
-}
-
-// Visit implements ast.Visitor.
-func (f *pathFinder) Visit(node ast.Node) ast.Visitor {
-	if f.path != "" {
-		return nil
-	}
-	if tk := node.GetToken(); tk != nil && tk.Position != nil && f.token.Position != nil && tk.Position.Offset == f.token.Position.Offset && tk.Value == f.token.Value {
-		f.path = node.GetPath()
-	}
-	return f
+	ast.Walk(visitor(func(node ast.Node) {
+		at := node.GetToken()
+		if path == "" && at != nil && at.Position != nil && at.Position.Offset == tk.Position.Offset && at.Value == tk.Value {
+			path = node.GetPath()
+		}
+	}), body)
+	return path
 }
 
 // knownKeys lists the keys of the struct that holds the key at path.
 func knownKeys(t reflect.Type, path string) []string {
+	holder := typeAt(t, parent(path))
+	if holder == nil {
+		return nil
+	}
+	return keys(holder)
+}
+
+// typeAt follows a path through structs, maps and lists; nil when it leads
+// nowhere.
+func typeAt(t reflect.Type, path string) reflect.Type {
 	elements := strings.FieldsFunc(strings.TrimPrefix(path, "$"), func(r rune) bool { return r == '.' || r == '[' })
-	for i, element := range elements {
+	for _, element := range elements {
 		t = indirect(t)
 		if t.Kind() == reflect.Slice && strings.HasSuffix(element, "]") {
 			t = t.Elem()
 			continue
 		}
-		if i == len(elements)-1 {
-			break
-		}
-		t = fieldType(t, element)
-		if t == nil {
+		if t = fieldType(t, element); t == nil {
 			return nil
 		}
 	}
-	return keys(indirect(t))
+	return indirect(t)
 }
 
 func keys(t reflect.Type) []string {

@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// The defaults of what a policy leaves out.
+const (
+	defaultWait      = 10 * time.Minute
+	defaultReportAge = 48 * time.Hour
+	maxWait          = 30 * 24 * time.Hour
+)
+
+// FieldError is a mistake in a policy.
+type FieldError struct {
+	Path    string // "$.spec.rules[0].expression"
+	Message string
+}
+
+// Error names the path and the mistake.
+func (e *FieldError) Error() string { return e.Path + ": " + e.Message }
+
+// Compiled is a policy that was found sound and made ready. It is safe for
+// concurrent use.
+type Compiled struct {
+	policy       Policy
+	fingerprint  string
+	authorities  []Authority
+	signers      map[string][]string // signature rule to key IDs
+	attestations []*expression       // by index; nil when there is none
+	rules        []*expression
+	labels       map[string]*regexp.Regexp
+	systems      []systemRange
+	repository   *template.Template
+	tags         []*template.Template
+	channels     []*template.Template
+}
+
+// Compile checks a policy, whose keys are filled in, and makes it ready. The
+// error joins a *FieldError for each mistake.
+func Compile(p Policy) (*Compiled, error) {
+	applyDefaults(&p)
+	c := &Compiled{policy: p, signers: map[string][]string{}, labels: map[string]*regexp.Regexp{}}
+	b := &builder{c: c}
+	b.checkHead()
+	b.checkMatch()
+	b.compileSignatures()
+	b.compileAttestations()
+	b.checkVulnerabilities()
+	b.compilePatchLevel()
+	b.compileRules()
+	b.compilePromote()
+	if len(b.errs) > 0 {
+		return nil, errors.Join(b.errs...)
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint policy %s: %w", p.Metadata.Name, err)
+	}
+	sum := sha256.Sum256(text)
+	c.fingerprint = "sha256:" + hex.EncodeToString(sum[:])
+	return c, nil
+}
+
+func applyDefaults(p *Policy) {
+	if p.Spec.Mode == "" {
+		p.Spec.Mode = ModeEnforce
+	}
+	if p.Spec.Wait == 0 {
+		p.Spec.Wait = Duration(defaultWait)
+	}
+	if v := p.Spec.Vulnerabilities; v != nil && v.Report.MaxAge == 0 {
+		copied := *v
+		copied.Report.MaxAge = Duration(defaultReportAge)
+		p.Spec.Vulnerabilities = &copied
+	}
+}
+
+// Name is the policy's name.
+func (c *Compiled) Name() string { return c.policy.Metadata.Name }
+
+// Mode says whether a yes has an effect.
+func (c *Compiled) Mode() Mode { return c.policy.Spec.Mode }
+
+// Spec is what the policy says, defaults filled in.
+func (c *Compiled) Spec() Spec { return c.policy.Spec }
+
+// Fingerprint is the SHA-256 of the policy and the keys it names.
+func (c *Compiled) Fingerprint() string { return c.fingerprint }
+
+// Authorities lists the public keys that the policy names, each once.
+func (c *Compiled) Authorities() []Authority { return slices.Clone(c.authorities) }
+
+// NeedsScan says whether judging needs a look inside the layers.
+func (c *Compiled) NeedsScan() bool {
+	s := c.policy.Spec
+	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || len(s.PatchLevel.Packages) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(c.rules, func(e *expression) bool { return e.needsScan })
+}
+
+// Matches says whether the policy is about pushes of this tag.
+func (c *Compiled) Matches(registry, repository, tag string) bool {
+	s := c.policy.Spec
+	return registry == s.From && globs(s.Match.Repositories, repository) &&
+		(len(s.Match.Tags) == 0 || globs(s.Match.Tags, tag))
+}
+
+// globs reports whether a name matches one of the patterns and none of those
+// that begin with "!". The patterns are known to be sound.
+func globs(patterns []string, name string) bool {
+	matched := false
+	for _, p := range patterns {
+		without, negative := strings.CutPrefix(p, "!")
+		if !doublestar.MatchUnvalidated(without, name) {
+			continue
+		}
+		if negative {
+			return false
+		}
+		matched = true
+	}
+	return matched
+}
+
+// builder collects the mistakes while a policy is compiled.
+type builder struct {
+	c    *Compiled
+	errs []error
+}
+
+func (b *builder) errorf(path, format string, args ...any) {
+	b.errs = append(b.errs, &FieldError{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+func (b *builder) require(path, value, what string) {
+	if strings.TrimSpace(value) == "" {
+		b.errorf(path, "missing; write %s", what)
+	}
+}
+
+func (b *builder) checkHead() {
+	p := b.c.policy
+	if p.APIVersion != APIVersion {
+		b.errorf("$.apiVersion", "%q; write %s", p.APIVersion, APIVersion)
+	}
+	if p.Kind != Kind {
+		b.errorf("$.kind", "%q; write %s", p.Kind, Kind)
+	}
+	if !regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`).MatchString(p.Metadata.Name) {
+		b.errorf("$.metadata.name", "%q; write a name of lower-case letters, digits, dots and dashes, at most 63 long", p.Metadata.Name)
+	}
+	if p.Spec.Mode != ModeEnforce && p.Spec.Mode != ModeAudit {
+		b.errorf("$.spec.mode", "%q; write enforce or audit", p.Spec.Mode)
+	}
+	if p.Spec.Wait < 0 || time.Duration(p.Spec.Wait) > maxWait {
+		b.errorf("$.spec.wait", "%s; write a duration of at most 30d", p.Spec.Wait)
+	}
+	b.require("$.spec.from", p.Spec.From, "the name of the source registry in the configuration")
+	s := p.Spec
+	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() {
+		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel or rules")
+	}
+}
+
+func (p PatchLevel) empty() bool {
+	return p.MaxAge == 0 && p.OperatingSystems == nil && len(p.Packages) == 0 && len(p.Labels) == 0
+}
+
+func (b *builder) checkMatch() {
+	m := b.c.policy.Spec.Match
+	if len(m.Repositories) == 0 {
+		b.errorf("$.spec.match.repositories", `missing; write a list of globs, ["**"] for every repository`)
+	}
+	b.checkGlobs("$.spec.match.repositories", m.Repositories)
+	b.checkGlobs("$.spec.match.tags", m.Tags)
+}
+
+func (b *builder) checkGlobs(path string, patterns []string) {
+	positive := false
+	for i, p := range patterns {
+		without, negative := strings.CutPrefix(p, "!")
+		positive = positive || !negative
+		if without == "" || !doublestar.ValidatePattern(without) {
+			b.errorf(fmt.Sprintf("%s[%d]", path, i), `%q is no glob; write for example "team-*/**"`, p)
+		}
+	}
+	if len(patterns) > 0 && !positive {
+		b.errorf(path, `only leaves out, so it matches nothing; add what to take, for example "**"`)
+	}
+}

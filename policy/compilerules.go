@@ -1,0 +1,196 @@
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+)
+
+func (b *builder) compileSignatures() {
+	seen := map[string]bool{}
+	for i, s := range b.c.policy.Spec.Signatures {
+		path := fmt.Sprintf("$.spec.signatures[%d]", i)
+		b.require(path+".name", s.Name, "a name that findings and signedBy refer to")
+		if _, twice := b.c.signers[s.Name]; twice {
+			b.errorf(path+".name", "%q is there twice", s.Name)
+		}
+		if len(s.AnyOf) == 0 {
+			b.errorf(path+".anyOf", "missing; write at least one {keyFile: …}")
+		}
+		b.c.signers[s.Name] = nil
+		for j, ref := range s.AnyOf {
+			at := fmt.Sprintf("%s.anyOf[%d]", path, j)
+			if ref.Key == "" {
+				b.errorf(at, "no key; write keyFile with the path of a public key, or key with its PEM text")
+				continue
+			}
+			authority, err := NewAuthority([]byte(ref.Key))
+			if err != nil {
+				b.errorf(at, "%v", err)
+				continue
+			}
+			b.c.signers[s.Name] = append(b.c.signers[s.Name], authority.KeyID)
+			if !seen[authority.KeyID] {
+				seen[authority.KeyID] = true
+				b.c.authorities = append(b.c.authorities, authority)
+			}
+		}
+	}
+}
+
+func (b *builder) compileAttestations() {
+	for i, a := range b.c.policy.Spec.Attestations {
+		path := fmt.Sprintf("$.spec.attestations[%d]", i)
+		b.require(path+".name", a.Name, "a name that findings refer to")
+		b.require(path+".predicateType", a.PredicateType, "the predicate type's URI")
+		if len(a.SignedBy) == 0 {
+			b.errorf(path+".signedBy", "missing; write the names of signature rules whose keys may sign it")
+		}
+		for j, name := range a.SignedBy {
+			if _, known := b.c.signers[name]; !known {
+				b.errorf(fmt.Sprintf("%s.signedBy[%d]", path, j), "no signature rule is named %q; known here: %s",
+					name, strings.Join(slices.Sorted(maps.Keys(b.c.signers)), ", "))
+			}
+		}
+		b.c.attestations = append(b.c.attestations, b.optionalExpression(path+".expression", a.Expression, "predicate"))
+	}
+}
+
+func (b *builder) optionalExpression(path, text string, variables ...string) *expression {
+	if text == "" {
+		return nil
+	}
+	e, err := compileExpression(text, variables...)
+	if err != nil {
+		b.errorf(path, "%v", err)
+	}
+	return e
+}
+
+func (b *builder) checkVulnerabilities() {
+	v := b.c.policy.Spec.Vulnerabilities
+	if v == nil {
+		return
+	}
+	if len(v.Deny) == 0 {
+		b.errorf("$.spec.vulnerabilities.deny", "missing; write at least one {severity: …, fixed: …}")
+	}
+	for i, d := range v.Deny {
+		path := fmt.Sprintf("$.spec.vulnerabilities.deny[%d]", i)
+		if d.Severity != "" && !slices.Contains(severities(), d.Severity) {
+			b.errorf(path+".severity", "%q; write critical, high, medium, low, negligible or unknown", d.Severity)
+		}
+		if d.Severity == "" && d.Fixed == nil && !d.KnownExploited {
+			b.errorf(path, "no condition; write severity, fixed or knownExploited")
+		}
+	}
+	for i, e := range v.Exceptions {
+		path := fmt.Sprintf("$.spec.vulnerabilities.exceptions[%d]", i)
+		b.require(path+".id", e.ID, "a vulnerability's id, such as CVE-2026-1234")
+		b.require(path+".owner", e.Owner, "who answers for the exception")
+		b.require(path+".reason", e.Reason, "why the vulnerability is acceptable")
+		if e.Expires.IsZero() {
+			b.errorf(path+".expires", "missing; write the last day on which the exception applies: 2026-12-31")
+		}
+		b.checkGlobs(path+".repositories", e.Repositories)
+	}
+}
+
+func (b *builder) compilePatchLevel() {
+	p := b.c.policy.Spec.PatchLevel
+	if p.MaxAge < 0 {
+		b.errorf("$.spec.patchLevel.maxAge", "%s; write a positive duration", p.MaxAge)
+	}
+	if os := p.OperatingSystems; os != nil {
+		b.compileSystems(*os)
+	}
+	for i, m := range p.Packages {
+		path := fmt.Sprintf("$.spec.patchLevel.packages[%d]", i)
+		b.require(path+".name", m.Name, "the package's name")
+		if _, err := compareVersions(m.Type, m.Minimum, m.Minimum); err != nil {
+			b.errorf(path, "%v; write a type of %s and a minimum in that type's notation", err,
+				strings.Join(slices.Sorted(maps.Keys(versionOrders())), ", "))
+		}
+	}
+	for name, pattern := range p.Labels {
+		anchored, err := regexp.Compile("^(?:" + pattern + ")$")
+		if err != nil {
+			b.errorf("$.spec.patchLevel.labels", "%s: %v; write a regular expression for the whole value", name, err)
+			continue
+		}
+		b.c.labels[name] = anchored
+	}
+}
+
+func (b *builder) compileSystems(os OperatingSystems) {
+	const path = "$.spec.patchLevel.operatingSystems"
+	if !slices.Contains([]string{"", "deny", "allow"}, os.EndOfLife) {
+		b.errorf(path+".endOfLife", "%q; write deny or allow", os.EndOfLife)
+	}
+	if os.EndOfLife != "deny" && len(os.Allow) == 0 {
+		b.errorf(path, "asks for nothing; write endOfLife: deny or a list allow")
+	}
+	for i, text := range os.Allow {
+		system, err := parseSystemRange(text)
+		if err != nil {
+			b.errorf(fmt.Sprintf("%s.allow[%d]", path, i), "%v", err)
+			continue
+		}
+		b.c.systems = append(b.c.systems, system)
+	}
+}
+
+// ruleVariables are the variables of spec.rules.
+func ruleVariables() []string {
+	return append([]string{"subject", "push", "image", "signatures", "attestations", "now"}, scanVariables()...)
+}
+
+func (b *builder) compileRules() {
+	for i, r := range b.c.policy.Spec.Rules {
+		path := fmt.Sprintf("$.spec.rules[%d]", i)
+		b.require(path+".name", r.Name, "a name that findings refer to")
+		b.require(path+".expression", r.Expression, `a CEL expression, such as image.config.user != ""`)
+		if r.Expression == "" {
+			continue
+		}
+		e, err := compileExpression(r.Expression, ruleVariables()...)
+		if err != nil {
+			b.errorf(path+".expression", "%v", err)
+			continue
+		}
+		b.c.rules = append(b.c.rules, e)
+	}
+}
+
+func (b *builder) compilePromote() {
+	p := b.c.policy.Spec.Promote
+	b.require("$.spec.promote.to", p.To, "the name of the golden registry in the configuration")
+	b.require("$.spec.promote.repository", p.Repository, `the golden repository, such as "{{ .Repository }}"`)
+	if len(p.Tags)+len(p.Channels) == 0 {
+		b.errorf("$.spec.promote.tags", `missing; write at least one tag, such as "{{ .Tag }}"`)
+	}
+	b.c.repository = b.compileTemplate("$.spec.promote.repository", p.Repository)
+	for i, t := range p.Tags {
+		b.c.tags = append(b.c.tags, b.compileTemplate(fmt.Sprintf("$.spec.promote.tags[%d]", i), t))
+	}
+	for i, t := range p.Channels {
+		b.c.channels = append(b.c.channels, b.compileTemplate(fmt.Sprintf("$.spec.promote.channels[%d]", i), t))
+	}
+}
+
+// compileTemplate also renders the template once, so that an unknown field is
+// found now and not with the first push.
+func (b *builder) compileTemplate(path, text string) *template.Template {
+	t, err := template.New("promote").Option("missingkey=error").Parse(text)
+	if err == nil {
+		err = t.Execute(&bytes.Buffer{}, TemplateData{})
+	}
+	if err != nil {
+		b.errorf(path, "%v; known fields: .Repository .Tag .Date .Digest .ShortDigest", err)
+	}
+	return t
+}

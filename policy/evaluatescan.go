@@ -1,0 +1,204 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scanOf returns a platform's scan, or records for the check that there is
+// none.
+func (e *evaluation) scanOf(check Check, p Platform) *Scan {
+	if problem, ok := e.problem(PartScan, p.Name); ok {
+		e.unknown(check, "", p.Name, problem.Reason, operatorRemedy)
+		return nil
+	}
+	if p.Scan == nil {
+		e.unknown(check, "", p.Name, "the image was not scanned", operatorRemedy)
+	}
+	return p.Scan
+}
+
+func (e *evaluation) checkVulnerabilities() {
+	if e.spec.Vulnerabilities == nil {
+		return
+	}
+	for _, p := range e.evidence.Image.Platforms {
+		if e.matched(p) {
+			for _, v := range p.Scan.Vulnerabilities {
+				e.checkVulnerability(p, v)
+			}
+		}
+	}
+}
+
+// matched says whether a platform's vulnerabilities are known: an empty list
+// means nothing unless somebody looked, in the right place, with a database
+// that is current.
+func (e *evaluation) matched(p Platform) bool {
+	scan := e.scanOf(CheckVulnerabilities, p)
+	if scan == nil {
+		return false
+	}
+	report := e.spec.Vulnerabilities.Report
+	problem, troubled := e.problem(PartVulnerabilities, p.Name)
+	db := scan.Database
+	reason, remedy := "", operatorRemedy
+	switch {
+	case troubled:
+		reason = problem.Reason
+	case db == nil:
+		reason = "no vulnerability database"
+	case db.Sample && !report.AllowSampleDatabase:
+		reason = "the vulnerability database is the sample for demonstrations; run gatekeeper db update"
+	case !db.Sample && e.now.Sub(db.Built) > time.Duration(report.MaxAge):
+		reason = fmt.Sprintf("the vulnerability database is from %s, older than the %s that the policy allows; run gatekeeper db update",
+			db.Built.UTC().Format(time.DateTime), report.MaxAge)
+	case scan.OS == nil && slices.ContainsFunc(scan.Packages, isSystemPackage):
+		reason = "there are packages of a distribution, but /etc/os-release does not say of which, so that nothing can be matched"
+		remedy = "do not remove /etc/os-release from the image"
+	case scan.OS != nil && len(scan.Packages) == 0:
+		reason = "no package was found in an image of " + scan.OS.ID + "; its package database may have been removed"
+		remedy = "do not remove the package database (/var/lib/dpkg, /lib/apk/db, /var/lib/rpm) from the image"
+	default:
+		return true
+	}
+	e.unknown(CheckVulnerabilities, "", p.Name, reason, remedy)
+	return false
+}
+
+// isSystemPackage says whether a package came from a distribution, whose
+// vulnerabilities are only known together with the distribution's release.
+func isSystemPackage(p Package) bool {
+	return p.Type == "deb" || p.Type == "rpm" || p.Type == "apk"
+}
+
+func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
+	i := slices.IndexFunc(e.spec.Vulnerabilities.Deny, func(d Deny) bool { return d.denies(v) })
+	if i < 0 {
+		return
+	}
+	deny := e.spec.Vulnerabilities.Deny[i]
+	f := Finding{
+		Check: CheckVulnerabilities, Rule: v.ID, Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonDenied,
+		Found:    fmt.Sprintf("%s (%s) in %s %s", v.ID, v.Severity, v.Package, v.Version),
+		Expected: "no vulnerability " + deny.String(),
+		Remedy:   upgrade(v),
+	}
+	if exception, ok := e.exception(v); ok {
+		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
+		f.Found += fmt.Sprintf(", excused by %s until %s: %s", exception.Owner, exception.Expires.UTC().Format(time.DateTime), exception.Reason)
+		f.Remedy += "; the exception ends " + exception.Expires.UTC().Format(time.DateTime)
+	} else if exception.ID != "" {
+		f.Found += fmt.Sprintf("; the exception by %s ended %s", exception.Owner, exception.Expires.UTC().Format(time.DateTime))
+	}
+	e.add(f)
+}
+
+func upgrade(v Vulnerability) string {
+	if v.FixState == "fixed" && len(v.FixedIn) > 0 {
+		return fmt.Sprintf("upgrade %s to %s and build again", v.Package, strings.Join(v.FixedIn, " or "))
+	}
+	return "there is no fix yet: remove " + v.Package + ", or ask the security team for an exception"
+}
+
+// exception returns the exception that excuses a vulnerability; when none
+// does, one that did until it ended.
+func (e *evaluation) exception(v Vulnerability) (Exception, bool) {
+	var ended Exception
+	for _, x := range e.spec.Vulnerabilities.Exceptions {
+		if !x.covers(v, e.evidence.Subject.Repository) {
+			continue
+		}
+		if e.now.Before(x.Expires.Time) {
+			return x, true
+		}
+		ended = x
+	}
+	return ended, false
+}
+
+func (x Exception) covers(v Vulnerability, repository string) bool {
+	return (x.ID == v.ID || slices.Contains(v.Aliases, x.ID)) &&
+		(x.Package == "" || x.Package == v.Package) &&
+		(len(x.Repositories) == 0 || globs(x.Repositories, repository))
+}
+
+func (d Deny) denies(v Vulnerability) bool {
+	if d.Severity != "" && !v.Severity.atLeast(d.Severity) {
+		return false
+	}
+	if d.Fixed != nil && *d.Fixed != (v.FixState == "fixed") {
+		return false
+	}
+	return !d.KnownExploited || v.KnownExploited
+}
+
+// String says in words what the rule refuses.
+func (d Deny) String() string {
+	var words []string
+	if d.Severity != "" {
+		words = append(words, "of severity "+string(d.Severity)+" or worse")
+	}
+	if d.Fixed != nil && *d.Fixed {
+		words = append(words, "with a published fix")
+	} else if d.Fixed != nil {
+		words = append(words, "without a published fix")
+	}
+	if d.KnownExploited {
+		words = append(words, "that is known to be exploited")
+	}
+	return strings.Join(words, " ")
+}
+
+// severities lists the severities, worst first.
+func severities() []Severity {
+	return []Severity{SeverityCritical, SeverityHigh, SeverityMedium, SeverityLow, SeverityNegligible, SeverityUnknown}
+}
+
+// atLeast says whether a severity is the limit or worse. What is no severity
+// at all counts as unknown.
+func (s Severity) atLeast(limit Severity) bool {
+	rank := slices.Index(severities(), s)
+	if rank < 0 {
+		rank = slices.Index(severities(), SeverityUnknown)
+	}
+	return rank <= slices.Index(severities(), limit)
+}
+
+func (e *evaluation) checkPackages() {
+	if len(e.spec.PatchLevel.Packages) == 0 {
+		return
+	}
+	for _, p := range e.evidence.Image.Platforms {
+		scan := e.scanOf(CheckPackages, p)
+		if scan == nil {
+			continue
+		}
+		for _, installed := range scan.Packages {
+			for _, minimum := range e.spec.PatchLevel.Packages {
+				if installed.Type == minimum.Type && installed.Name == minimum.Name {
+					e.checkPackage(p, installed, minimum)
+				}
+			}
+		}
+	}
+}
+
+func (e *evaluation) checkPackage(p Platform, installed Package, minimum MinimumVersion) {
+	order, err := compareVersions(installed.Type, installed.Version, minimum.Minimum)
+	if err == nil && order >= 0 {
+		return
+	}
+	f := Finding{
+		Check: CheckPackages, Rule: installed.Type + "/" + installed.Name, Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonTooOld,
+		Found:    installed.Name + " " + installed.Version,
+		Expected: minimum.Name + " " + minimum.Minimum + " or newer",
+		Remedy:   "upgrade " + minimum.Name + " to at least " + minimum.Minimum + " and build again",
+	}
+	if err != nil {
+		f.Reason, f.Found = ReasonMalformed, f.Found+", which cannot be compared: "+err.Error()
+	}
+	e.add(f)
+}

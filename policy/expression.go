@@ -1,0 +1,93 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"cel.dev/cel-go/cel"
+	celast "cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/ext"
+)
+
+// costLimit bounds what one evaluation of an expression may cost, in CEL's
+// units (about one for each step). A rule that needs more is refused.
+const costLimit = 1_000_000
+
+// scanVariables are the variables that come from a scan; an expression that
+// uses one of them can only be evaluated when there was one.
+func scanVariables() []string { return []string{"os", "packages", "vulnerabilities"} }
+
+// expression is a compiled CEL expression that yields true or false.
+type expression struct {
+	program   cel.Program
+	needsScan bool
+	needsVuln bool
+}
+
+// compileExpression compiles an expression over the named variables.
+func compileExpression(text string, variables ...string) (*expression, error) {
+	options := []cel.EnvOption{cel.CrossTypeNumericComparisons(true), ext.Strings(), ext.Sets()}
+	for _, v := range variables {
+		options = append(options, cel.Variable(v, cel.DynType))
+	}
+	env, err := cel.NewEnv(options...)
+	if err != nil {
+		return nil, fmt.Errorf("set up CEL: %w", err)
+	}
+	checked, issues := env.Compile(text)
+	if errs := issues.Errors(); len(errs) > 0 {
+		return nil, fmt.Errorf("%s (at character %d of the expression)", errs[0].Message, errs[0].Location.Column()+1)
+	}
+	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("the expression yields %s; it has to yield true or false", t)
+	}
+	program, err := env.Program(checked, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
+	if err != nil {
+		return nil, err
+	}
+	used := identifiers(checked)
+	e := &expression{program: program, needsVuln: slices.Contains(used, "vulnerabilities")}
+	for _, v := range scanVariables() {
+		e.needsScan = e.needsScan || slices.Contains(used, v)
+	}
+	return e, nil
+}
+
+// identifiers lists the variables that an expression uses.
+func identifiers(checked *cel.Ast) []string {
+	var names []string
+	root := celast.NavigateAST(checked.NativeRep())
+	for _, e := range celast.MatchDescendants(root, celast.KindMatcher(celast.IdentKind)) {
+		names = append(names, e.AsIdent())
+	}
+	return names
+}
+
+// holds evaluates the expression. An error means that it has no answer for
+// these values: a field that is not there, a type that does not fit, the cost
+// limit.
+func (e *expression) holds(variables map[string]any) (bool, error) {
+	out, _, err := e.program.Eval(variables)
+	if err != nil {
+		return false, err
+	}
+	yes, ok := out.Value().(bool)
+	if !ok {
+		return false, fmt.Errorf("the expression yields %s, not true or false", out.Type().TypeName())
+	}
+	return yes, nil
+}
+
+// celValue turns evidence into what CEL works on, under its JSON names.
+func celValue(v any) (any, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var out any
+	if err := json.Unmarshal(data, &out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}

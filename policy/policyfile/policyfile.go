@@ -1,0 +1,187 @@
+// Package policyfile reads policies from YAML files, strictly: every mistake
+// is named with its file, line and column.
+package policyfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
+)
+
+// maxKeySize bounds a public key's file, in bytes.
+const maxKeySize = 64 << 10
+
+// ReadFile returns the content of a file that a policy names.
+type ReadFile func(name string) ([]byte, error)
+
+// Policy is a policy and where it was read.
+type Policy struct {
+	*policy.Compiled
+	File string
+}
+
+// Parse reads every policy in one file. Key files are read through read, by
+// their path relative to the policy file's folder. The error joins one error
+// for each mistake.
+func Parse(file string, data []byte, read ReadFile) ([]Policy, error) {
+	docs, err := strictyaml.Parse(file, data)
+	if err != nil {
+		return nil, err
+	}
+	if len(docs) == 0 {
+		return nil, &strictyaml.Error{File: file, Line: 1, Column: 1, Message: "the file holds no policy; write one, or remove it"}
+	}
+	var policies []Policy
+	var errs []error
+	for _, doc := range docs {
+		compiled, err := compile(doc, file, read)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		policies = append(policies, Policy{Compiled: compiled, File: file})
+	}
+	return policies, errors.Join(errs...)
+}
+
+func compile(doc *strictyaml.Document, file string, read ReadFile) (*policy.Compiled, error) {
+	var p policy.Policy
+	if err := doc.Decode(&p); err != nil {
+		return nil, err
+	}
+	if err := readKeys(doc, &p, file, read); err != nil {
+		return nil, err
+	}
+	compiled, err := policy.Compile(p)
+	if err != nil {
+		return nil, locate(doc, err)
+	}
+	return compiled, nil
+}
+
+// readKeys fills in the keys that are named by file.
+func readKeys(doc *strictyaml.Document, p *policy.Policy, file string, read ReadFile) error {
+	var errs []error
+	for i, s := range p.Spec.Signatures {
+		for j := range s.AnyOf {
+			ref := &s.AnyOf[j]
+			at := fmt.Sprintf("$.spec.signatures[%d].anyOf[%d]", i, j)
+			if ref.KeyFile == "" {
+				continue
+			}
+			if ref.Key != "" {
+				errs = append(errs, doc.Errorf(at, "keyFile and key are both there; keep one of them"))
+				continue
+			}
+			name := ref.KeyFile
+			if !path.IsAbs(name) {
+				name = path.Join(path.Dir(file), name)
+			}
+			key, err := read(name)
+			if err != nil {
+				errs = append(errs, doc.Errorf(at+".keyFile", "cannot be read: %v", err))
+				continue
+			}
+			if len(key) > maxKeySize {
+				errs = append(errs, doc.Errorf(at+".keyFile", "%s has %d bytes; a public key has at most %d", name, len(key), maxKeySize))
+				continue
+			}
+			ref.Key = string(key)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// locate turns the mistakes that Compile found into errors with a place.
+func locate(doc *strictyaml.Document, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // takes apart what errors.Join put together
+	if !ok {
+		return err
+	}
+	var errs []error
+	for _, e := range joined.Unwrap() {
+		var field *policy.FieldError
+		if errors.As(e, &field) {
+			e = doc.Errorf(field.Path, "%s", field.Message)
+		}
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
+
+// Load reads every policy file (.yaml or .yml) below a folder, in the order of
+// their names. Two policies of one name are a mistake. A folder without any
+// is sound; it promotes nothing. display is put in front of the names in
+// errors.
+func Load(fsys fs.FS, display string, read ReadFile) ([]Policy, error) {
+	var names []string
+	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		hidden := strings.HasPrefix(entry.Name(), ".") && name != "." // Kubernetes mounts ..data beside the files
+		switch {
+		case hidden && entry.IsDir():
+			return fs.SkipDir
+		case !hidden && !entry.IsDir() && isPolicyFile(name):
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the policies in %s: %w", display, err)
+	}
+	slices.Sort(names)
+	var all []Policy
+	var errs []error
+	for _, name := range names {
+		data, err := readLimited(fsys, name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", path.Join(display, name), err))
+			continue
+		}
+		policies, err := Parse(path.Join(display, name), data, read)
+		all, errs = append(all, policies...), append(errs, err)
+	}
+	return all, errors.Join(append(errs, checkNames(all))...)
+}
+
+// isPolicyFile says whether a file is read as policies.
+func isPolicyFile(name string) bool {
+	ext := path.Ext(name)
+	return ext == ".yaml" || ext == ".yml"
+}
+
+// readLimited reads one byte more than is allowed, so that Parse refuses what
+// is too large.
+func readLimited(fsys fs.FS, name string) (_ []byte, err error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(io.LimitReader(f, strictyaml.MaxSize+1))
+}
+
+func checkNames(all []Policy) error {
+	files := map[string]string{}
+	var errs []error
+	for _, p := range all {
+		if other, twice := files[p.Name()]; twice {
+			errs = append(errs, &strictyaml.Error{
+				File: p.File, Line: 1, Column: 1, Key: "metadata.name",
+				Message: fmt.Sprintf("%q is also the name of a policy in %s; rename one of them", p.Name(), other),
+			})
+			continue
+		}
+		files[p.Name()] = p.File
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,180 @@
+package policyfile_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
+)
+
+func publicKey(t testing.TB) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}
+
+const complete = `apiVersion: gatekeeper/v1alpha1
+kind: PromotionPolicy
+metadata: {name: services}
+spec:
+  from: staging
+  match: {repositories: ["team-*/**", "!team-*/scratch/**"], tags: ["v*"]}
+  mode: audit
+  wait: 10m
+  signatures:
+    - name: ci
+      anyOf: [{keyFile: keys/ci.pub}]
+  attestations:
+    - {name: tests, predicateType: "https://in-toto.io/attestation/test-result/v0.1", signedBy: [ci], expression: 'predicate.result == "PASSED"'}
+  vulnerabilities:
+    report: {maxAge: 24h}
+    deny:
+      - {severity: critical, fixed: true}
+      - {knownExploited: true}
+    exceptions:
+      - {id: CVE-2026-1234, package: openssl, repositories: ["team-a/**"], expires: 2026-12-31, owner: sec@acme.example, reason: "not reachable, SEC-12"}
+  patchLevel:
+    maxAge: 30d
+    operatingSystems: {endOfLife: deny, allow: ["debian >= 12", "alpine >= 3.20"]}
+    packages: [{type: deb, name: openssl, minimum: 3.0.17-1~deb12u3}]
+    labels: {org.opencontainers.image.revision: "^[0-9a-f]{40}$"}
+  rules:
+    - {name: non-root, expression: 'image.config.user != "" && image.config.user != "root"', message: "run as a non-root user"}
+  promote:
+    to: golden
+    repository: "{{ .Repository }}"
+    tags: ["{{ .Tag }}", "{{ .Tag }}-golden.{{ .Date }}"]
+    channels: ["stable"]
+    immutable: true
+`
+
+func reader(files map[string][]byte) policyfile.ReadFile {
+	return func(name string) ([]byte, error) {
+		data, ok := files[name]
+		if !ok {
+			return nil, fmt.Errorf("open %s: no such file", name)
+		}
+		return data, nil
+	}
+}
+
+func TestACompletePolicyIsRead(t *testing.T) {
+	policies, err := policyfile.Parse("p/services.yaml", []byte(complete), reader(map[string][]byte{"p/keys/ci.pub": publicKey(t)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := policies[0]
+	if !p.Matches("staging", "team-a/app", "v1") || p.Matches("staging", "team-a/scratch/app", "v1") || p.Matches("staging", "team-a/app", "latest") || p.Matches("other", "team-a/app", "v1") {
+		t.Error("match does not choose what it says")
+	}
+	if len(p.Authorities()) != 1 || !p.NeedsScan() || p.File != "p/services.yaml" {
+		t.Errorf("got %d authorities, scan %v, file %s", len(p.Authorities()), p.NeedsScan(), p.File)
+	}
+}
+
+// Every mistake is found, and named with its place and what to write instead.
+func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
+	key := publicKey(t)
+	private := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: []byte("x")})
+	tests := map[string]struct{ old, new, want string }{
+		"unknown field":              {"  wait: 10m", "  waitFor: 10m", `p.yaml:8:3: waitFor: unknown key; write "wait" instead`},
+		"field of a later version":   {"deny:\n", "vex: {}\n    deny:\n", "p.yaml:16:5: vex: unknown key"},
+		"keyless is not read yet":    {"{keyFile: keys/ci.pub}", "{keyless: {issuer: x}}", "p.yaml:11:16: keyless: unknown key"},
+		"no duration":                {"10m", "soon", "p.yaml:8:9: spec.wait: "},
+		"no date":                    {"2026-12-31", "tomorrow", "p.yaml:20:85: spec.vulnerabilities.exceptions[0].expires: \"tomorrow\" is no date"},
+		"unknown mode":               {"audit", "dry-run", `p.yaml:7:9: spec.mode: "dry-run"; write enforce or audit`},
+		"unknown severity":           {"critical", "severe", `p.yaml:17:20: spec.vulnerabilities.deny[0].severity: "severe"; write critical, high`},
+		"exception without owner":    {"owner: sec@acme.example, ", "", "p.yaml:20:10: spec.vulnerabilities.exceptions[0].owner: missing"},
+		"exception without expiry":   {"expires: 2026-12-31, ", "", "p.yaml:20:10: spec.vulnerabilities.exceptions[0].expires: missing"},
+		"expression does not parse":  {`predicate.result == "PASSED"`, `predicate.result ==`, "p.yaml:13:"},
+		"expression is not boolean":  {`image.config.user != "" && image.config.user != "root"`, `"x" + "y"`, "p.yaml:27:36: spec.rules[0].expression: the expression yields string"},
+		"unknown variable":           {`image.config.user != ""`, `picture.user != ""`, "p.yaml:27:36: spec.rules[0].expression: undeclared reference to 'picture'"},
+		"unknown signer":             {"signedBy: [ci]", "signedBy: [cd]", `p.yaml:13:98: spec.attestations[0].signedBy[0]: no signature rule is named "cd"; known here: ci`},
+		"key file that is not there": {"keys/ci.pub", "keys/other.pub", "p.yaml:11:25: spec.signatures[0].anyOf[0].keyFile: cannot be read"},
+		"private key":                {"keys/ci.pub", "private.key", "p.yaml:11:16: spec.signatures[0].anyOf[0]: this is a private key"},
+		"bad glob":                   {`"team-*/**", `, `"team-[", `, `p.yaml:6:26: spec.match.repositories[0]: "team-[" is no glob`},
+		"only negative globs":        {`"team-*/**", `, ``, "p.yaml:6:"},
+		"bad operating system":       {"debian >= 12", "Debian 12", `p.yaml:23:49: spec.patchLevel.operatingSystems.allow[0]: "Debian 12"; write the ID of os-release`},
+		"unknown package type":       {"type: deb", "type: exe", "p.yaml:24:17: spec.patchLevel.packages[0]: versions of type \"exe\" cannot be ordered; write"},
+		"bad label pattern":          {"[0-9a-f]{40}$", "[0-9", "p.yaml:25:"},
+		"unknown template field":     {"{{ .Tag }}-golden", "{{ .Version }}-golden", "p.yaml:31:26: spec.promote.tags[1]: "},
+		"wrong version":              {"v1alpha1", "v2", `p.yaml:1:13: apiVersion: "gatekeeper/v2"; write gatekeeper/v1alpha1`},
+		"bad name":                   {"name: services", "name: Services!", "p.yaml:3:18: metadata.name: "},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			text := strings.Replace(complete, tt.old, tt.new, 1)
+			if text == complete {
+				t.Fatalf("the policy does not contain %q", tt.old)
+			}
+			_, err := policyfile.Parse("p.yaml", []byte(text), reader(map[string][]byte{"keys/ci.pub": key, "private.key": private}))
+			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("got  %v\nwant %s…", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestAPolicyThatAsksForNothingIsRefused(t *testing.T) {
+	const text = `apiVersion: gatekeeper/v1alpha1
+kind: PromotionPolicy
+metadata: {name: all}
+spec:
+  from: staging
+  match: {repositories: ["**"]}
+  promote: {to: golden, repository: "{{ .Repository }}", tags: ["{{ .Tag }}"]}
+`
+	_, err := policyfile.Parse("p.yaml", []byte(text), reader(nil))
+	if err == nil || !strings.Contains(err.Error(), "asks for nothing") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAFolderOfPoliciesIsRead(t *testing.T) {
+	files := map[string][]byte{"policies/keys/ci.pub": publicKey(t)}
+	fsys := fstest.MapFS{
+		"a.yaml":        {Data: []byte(complete)},
+		"b.yml":         {Data: []byte(strings.Replace(complete, "services", "other", 1))},
+		"..data/a.yaml": {Data: []byte(complete)},
+		"notes.txt":     {Data: []byte("not a policy")},
+		"keys/ci.pub":   {Data: files["policies/keys/ci.pub"]},
+	}
+	policies, err := policyfile.Load(fsys, "policies", reader(files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(policies) != 2 || policies[0].Name() != "services" || policies[1].Name() != "other" {
+		t.Errorf("got %v", policies)
+	}
+
+	fsys["b.yml"] = &fstest.MapFile{Data: []byte(complete)}
+	_, err = policyfile.Load(fsys, "policies", reader(files))
+	if err == nil || !strings.Contains(err.Error(), `policies/b.yml:1:1: metadata.name: "services" is also the name of a policy in policies/a.yaml`) {
+		t.Errorf("the same name twice: got %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(complete))
+	key := publicKey(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		policies, err := policyfile.Parse("p.yaml", data, func(string) ([]byte, error) { return key, nil })
+		if err == nil && len(policies) == 0 {
+			t.Error("neither a policy nor an error")
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+)
+
+// TemplateData is what the templates of spec.promote see.
+type TemplateData struct {
+	Repository  string // the pushed repository
+	Tag         string // the pushed tag
+	Date        string // the day of the decision, UTC, as 20060102
+	Digest      string // sha256:…
+	ShortDigest string // the first 12 hex digits of the digest
+}
+
+// The grammar of names (OCI distribution-spec v1.1, "Pulling manifests").
+func repositoryPattern() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+}
+
+func tagPattern() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`) }
+
+// maxRepository bounds a repository's name, as common registries do.
+const maxRepository = 255
+
+// checkPromotion renders where the image goes. Names that no registry accepts
+// refuse it; there would be no place to put it.
+func (e *evaluation) checkPromotion() *Promotion {
+	data := TemplateData{
+		Repository: e.evidence.Subject.Repository, Tag: e.evidence.Push.Tag, Digest: e.evidence.Subject.Digest,
+		Date: e.now.UTC().Format("20060102"),
+	}
+	_, hex, _ := strings.Cut(data.Digest, ":")
+	data.ShortDigest = hex[:min(len(hex), 12)]
+	to := &Promotion{Registry: e.spec.Promote.To, Immutable: e.spec.Promote.Immutable}
+	var err error
+	if to.Repository, err = render(e.compiled.repository, data, repositoryPattern(), maxRepository); err == nil {
+		if to.Tags, err = renderAll(e.compiled.tags, data); err == nil {
+			to.Channels, err = renderAll(e.compiled.channels, data)
+		}
+	}
+	if err == nil && (reserved(to.Tags) || reserved(to.Channels)) {
+		err = fmt.Errorf("a tag of the form sha256-… is kept for signatures")
+	}
+	if err != nil {
+		e.add(Finding{
+			Check: CheckPromote, Outcome: OutcomeFail, Reason: ReasonMalformed,
+			Found: err.Error(), Expected: "a golden repository and tags that a registry accepts",
+			Remedy: "push under a tag that the policy's templates can use, or have the security team change spec.promote",
+		})
+		return nil
+	}
+	return to
+}
+
+func renderAll(templates []*template.Template, data TemplateData) ([]string, error) {
+	var all []string
+	for _, t := range templates {
+		tag, err := render(t, data, tagPattern(), 128)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(all, tag) {
+			all = append(all, tag)
+		}
+	}
+	return all, nil
+}
+
+func render(t *template.Template, data TemplateData, grammar *regexp.Regexp, limit int) (string, error) {
+	var b bytes.Buffer
+	if err := t.Execute(&b, data); err != nil {
+		return "", fmt.Errorf("render the template: %w", err)
+	}
+	name := b.String()
+	if len(name) > limit || !grammar.MatchString(name) {
+		return "", fmt.Errorf("%q is no valid name", name)
+	}
+	return name, nil
+}
+
+// reserved says whether one of the tags has the form under which cosign and
+// the referrers fallback keep what belongs to a digest.
+func reserved(tags []string) bool {
+	return slices.ContainsFunc(tags, func(t string) bool { return strings.HasPrefix(t, "sha256-") })
+}

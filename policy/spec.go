@@ -1,0 +1,180 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// The identification of a policy document.
+const (
+	APIVersion = "gatekeeper/v1alpha1"
+	Kind       = "PromotionPolicy"
+)
+
+// Policy is a policy as it is written. Its keys are documented in
+// docs/policy.md.
+type Policy struct {
+	APIVersion string   `yaml:"apiVersion" json:"apiVersion"`
+	Kind       string   `yaml:"kind" json:"kind"`
+	Metadata   Metadata `yaml:"metadata" json:"metadata"`
+	Spec       Spec     `yaml:"spec" json:"spec"`
+}
+
+// Metadata names a policy.
+type Metadata struct {
+	Name        string `yaml:"name" json:"name"`
+	Description string `yaml:"description" json:"description,omitempty"`
+}
+
+// Spec says which pushes a policy is about, what has to be true of them, and
+// where they go.
+type Spec struct {
+	From            string           `yaml:"from" json:"from"` // a registry's name in the configuration
+	Match           Match            `yaml:"match" json:"match"`
+	Mode            Mode             `yaml:"mode" json:"mode"`
+	Wait            Duration         `yaml:"wait" json:"wait"`
+	Signatures      []SignatureRule  `yaml:"signatures" json:"signatures,omitempty"`
+	Attestations    []Attested       `yaml:"attestations" json:"attestations,omitempty"`
+	Vulnerabilities *Vulnerabilities `yaml:"vulnerabilities" json:"vulnerabilities,omitempty"`
+	PatchLevel      PatchLevel       `yaml:"patchLevel" json:"patchLevel"`
+	Rules           []Rule           `yaml:"rules" json:"rules,omitempty"`
+	Promote         Promote          `yaml:"promote" json:"promote"`
+}
+
+// Match chooses pushes by repository and tag, with globs: * within a path
+// element, ** across elements, and ! in front to leave out again.
+type Match struct {
+	Repositories []string `yaml:"repositories" json:"repositories"`
+	Tags         []string `yaml:"tags" json:"tags,omitempty"` // every tag when empty
+}
+
+// SignatureRule asks for an image signature by one of several authorities.
+type SignatureRule struct {
+	Name  string         `yaml:"name" json:"name"`
+	AnyOf []KeyReference `yaml:"anyOf" json:"anyOf"`
+}
+
+// KeyReference names a public key by its file or holds it itself.
+type KeyReference struct {
+	KeyFile string `yaml:"keyFile" json:"keyFile,omitempty"` // relative to the policy file
+	Key     string `yaml:"key" json:"key,omitempty"`         // PEM, PKIX
+}
+
+// Attested asks for an attestation of one predicate type, signed by one of
+// the authorities of the named signature rules, about which an expression
+// holds.
+type Attested struct {
+	Name          string   `yaml:"name" json:"name"`
+	PredicateType string   `yaml:"predicateType" json:"predicateType"`
+	SignedBy      []string `yaml:"signedBy" json:"signedBy"`
+	Expression    string   `yaml:"expression" json:"expression,omitempty"` // CEL over predicate
+}
+
+// Vulnerabilities says which known vulnerabilities refuse an image.
+type Vulnerabilities struct {
+	Report     Report      `yaml:"report" json:"report"`
+	Deny       []Deny      `yaml:"deny" json:"deny"`
+	Exceptions []Exception `yaml:"exceptions" json:"exceptions,omitempty"`
+}
+
+// Report says which scans count.
+type Report struct {
+	// MaxAge is the age of the vulnerability database up to which a scan
+	// counts; 48h when zero.
+	MaxAge Duration `yaml:"maxAge" json:"maxAge,omitempty"`
+	// AllowSampleDatabase accepts the sample that the demonstration uses.
+	AllowSampleDatabase bool `yaml:"allowSampleDatabase" json:"allowSampleDatabase,omitempty"`
+}
+
+// Deny refuses vulnerabilities to which all of its conditions apply.
+type Deny struct {
+	Severity       Severity `yaml:"severity" json:"severity,omitempty"`             // at or above
+	Fixed          *bool    `yaml:"fixed" json:"fixed,omitempty"`                   // with, or without, a published fix
+	KnownExploited bool     `yaml:"knownExploited" json:"knownExploited,omitempty"` // in a catalogue of exploited vulnerabilities
+}
+
+// Exception excuses one vulnerability for a while.
+type Exception struct {
+	ID           string   `yaml:"id" json:"id"`                               // or one of its aliases
+	Package      string   `yaml:"package" json:"package,omitempty"`           // every package when empty
+	Repositories []string `yaml:"repositories" json:"repositories,omitempty"` // globs as in match; every repository when empty
+	Expires      Date     `yaml:"expires" json:"expires"`
+	Owner        string   `yaml:"owner" json:"owner"`
+	Reason       string   `yaml:"reason" json:"reason"`
+}
+
+// PatchLevel says how up to date an image has to be.
+type PatchLevel struct {
+	MaxAge           Duration          `yaml:"maxAge" json:"maxAge,omitempty"` // since the image was created
+	OperatingSystems *OperatingSystems `yaml:"operatingSystems" json:"operatingSystems,omitempty"`
+	Packages         []MinimumVersion  `yaml:"packages" json:"packages,omitempty"`
+	Labels           map[string]string `yaml:"labels" json:"labels,omitempty"` // name to anchored regular expression
+}
+
+// OperatingSystems says which distributions an image may be built on.
+type OperatingSystems struct {
+	EndOfLife string   `yaml:"endOfLife" json:"endOfLife,omitempty"` // deny or allow
+	Allow     []string `yaml:"allow" json:"allow,omitempty"`         // "debian >= 12"; every distribution when empty
+}
+
+// MinimumVersion asks that a package, where it is installed, is not older.
+type MinimumVersion struct {
+	Type    string `yaml:"type" json:"type"` // package URL type
+	Name    string `yaml:"name" json:"name"`
+	Minimum string `yaml:"minimum" json:"minimum"`
+}
+
+// Rule is a CEL expression that has to hold for every platform.
+type Rule struct {
+	Name       string `yaml:"name" json:"name"`
+	Expression string `yaml:"expression" json:"expression"`
+	Message    string `yaml:"message" json:"message,omitempty"` // the remedy, for developers
+}
+
+// Promote says where an image goes.
+type Promote struct {
+	To         string   `yaml:"to" json:"to"` // a registry's name in the configuration
+	Repository string   `yaml:"repository" json:"repository"`
+	Tags       []string `yaml:"tags" json:"tags"`
+	Channels   []string `yaml:"channels" json:"channels,omitempty"`
+	Immutable  bool     `yaml:"immutable" json:"immutable,omitempty"`
+}
+
+// Duration is a time span that people write as 90s, 10m, 48h, 30d or 2w.
+type Duration time.Duration
+
+// UnmarshalText reads a duration in Prometheus's notation.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := model.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no duration; write 90s, 10m, 48h or 30d", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalText writes the duration as it can be read again.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// String prints the duration as people write it.
+func (d Duration) String() string { return model.Duration(d).String() }
+
+// Date is a moment that people write as a day, meaning its end in UTC, or in
+// RFC 3339.
+type Date struct{ time.Time }
+
+// UnmarshalText reads 2026-12-31 or 2026-12-31T23:00:00Z.
+func (d *Date) UnmarshalText(text []byte) error {
+	if day, err := time.Parse(time.DateOnly, string(text)); err == nil {
+		d.Time = day.AddDate(0, 0, 1)
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no date; write 2026-12-31", text)
+	}
+	d.Time = t.UTC()
+	return nil
+}
