@@ -1,0 +1,117 @@
+// Package promote copies what was approved to a golden registry: by digest,
+// with everything that refers to it, and the tag last.
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// Registries is what a Promoter needs of the registries.
+type Registries interface {
+	reader
+	writer
+	SameRegistry(a, b string) bool
+}
+
+type reader interface {
+	Resolve(ctx context.Context, registry, repository, tag string) (gatekeeper.Descriptor, error)
+	Manifest(ctx context.Context, r registry.Repository, digest string) (registry.Content, error)
+	ManifestByTag(ctx context.Context, r registry.Repository, tag string) (registry.Content, error)
+	OpenBlob(ctx context.Context, r registry.Repository, d gatekeeper.Descriptor) (io.ReadCloser, error)
+	Referrers(ctx context.Context, r registry.Repository, digest string) ([]registry.Referrer, error)
+}
+
+type writer interface {
+	HasBlob(ctx context.Context, r registry.Repository, digest string) (bool, error)
+	MountBlob(ctx context.Context, r registry.Repository, digest, from string) (*registry.Upload, bool, error)
+	PushBlob(ctx context.Context, r registry.Repository, d gatekeeper.Descriptor, body io.Reader, begun *registry.Upload) error
+	PutManifest(ctx context.Context, r registry.Repository, reference string, content registry.Content) (bool, error)
+}
+
+// Promoter implements gatekeeper.Promoter. It is safe for concurrent use.
+type Promoter struct {
+	registries Registries
+	fallback   lockedIndexes
+}
+
+// New returns a promoter.
+func New(registries Registries) *Promoter { return &Promoter{registries: registries} }
+
+// Copy brings the subject, its children and everything that refers to them to
+// the golden repository, and reads the manifest back. No tag of the promotion
+// is written. It is safe to repeat: what is there is not sent again.
+func (p *Promoter) Copy(ctx context.Context, s policy.Subject, to policy.Promotion) error {
+	for _, tag := range to.Tags {
+		if _, err := p.free(ctx, s, to, tag); err != nil {
+			return err
+		}
+	}
+	c := &job{
+		Promoter: p,
+		from:     registry.Repository{Registry: s.Registry, Name: s.Repository},
+		to:       registry.Repository{Registry: to.Registry, Name: to.Repository},
+	}
+	if c.from == c.to {
+		return nil // promotion within a repository is a matter of tags
+	}
+	if err := c.image(ctx, s.Digest); err != nil {
+		return fmt.Errorf("copy %s@%s to %s/%s: %w", s.Repository, s.Digest, to.Registry, to.Repository, err)
+	}
+	for _, digest := range c.subjects {
+		if err := c.signed(ctx, digest, 0); err != nil {
+			return fmt.Errorf("copy what refers to %s@%s to %s/%s: %w", s.Repository, digest, to.Registry, to.Repository, err)
+		}
+	}
+	return nil
+}
+
+// Tag points one tag of the golden repository at the subject.
+func (p *Promoter) Tag(ctx context.Context, s policy.Subject, to policy.Promotion, tag string) error {
+	there, err := p.free(ctx, s, to, tag)
+	if err != nil || there {
+		return err
+	}
+	golden := registry.Repository{Registry: to.Registry, Name: to.Repository}
+	content, err := p.registries.Manifest(ctx, golden, s.Digest)
+	if err != nil {
+		return fmt.Errorf("read back %s/%s@%s: %w", to.Registry, to.Repository, s.Digest, err)
+	}
+	if _, err := p.registries.PutManifest(ctx, golden, tag, content); err != nil {
+		return fmt.Errorf("tag %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
+	}
+	return nil
+}
+
+// free says whether the tag holds the subject already; it is a conflict when
+// the tag is immutable and holds something else.
+func (p *Promoter) free(ctx context.Context, s policy.Subject, to policy.Promotion, tag string) (there bool, err error) {
+	now, err := p.registries.Resolve(ctx, to.Registry, to.Repository, tag)
+	switch {
+	case errors.Is(err, gatekeeper.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case now.Digest == s.Digest:
+		return true, nil
+	case to.Immutable && !slices.Contains(to.Channels, tag):
+		return false, &gatekeeper.ConflictError{
+			Reference: to.Registry + "/" + to.Repository + ":" + tag, Have: now.Digest, Want: s.Digest,
+		}
+	}
+	return false, nil
+}
+
+// descriptor translates a descriptor of the image-spec.
+func descriptor(d ocispec.Descriptor) gatekeeper.Descriptor {
+	return gatekeeper.Descriptor{MediaType: d.MediaType, Digest: d.Digest.String(), Size: d.Size}
+}

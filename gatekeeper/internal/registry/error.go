@@ -1,0 +1,137 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+)
+
+// Error is a registry's failure to answer: nobody knows whether what was
+// asked for exists. Its text holds no credentials and nothing unbounded.
+type Error struct {
+	Registry   string // the name in the configuration
+	Operation  string
+	StatusCode int           // 0 when there was no answer
+	Message    string        // the registry's words, bounded
+	RetryAfter time.Duration // when the registry said so
+	Err        error
+}
+
+// Error says what was being done where and what came back.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("registry %s: %s: ", e.Registry, e.Operation)
+	switch {
+	case e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden:
+		text += fmt.Sprintf("status %d, the credentials in the configuration do not allow it", e.StatusCode)
+	case e.StatusCode != 0:
+		text += fmt.Sprintf("status %d", e.StatusCode)
+	case e.Err != nil:
+		return text + clean(e.Err.Error())
+	}
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Temporary says whether asking again soon may help.
+func (e *Error) Temporary() bool {
+	return e.StatusCode == 0 || e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError
+}
+
+// failed wraps a failure to get any answer. go-containerregistry's errors
+// carry the registry's answer to a ping or a token request.
+func (c *client) failed(operation string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("registry %s: %s: %w", c.name, operation, err)
+	}
+	out := &Error{Registry: c.name, Operation: operation, Err: err}
+	var answer *transport.Error
+	if errors.As(err, &answer) {
+		out.StatusCode = answer.StatusCode
+	}
+	return out
+}
+
+// specErrors is the body of an error (OCI distribution-spec v1.1, "Error Codes").
+type specErrors struct {
+	Errors []struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"errors"`
+}
+
+// maxErrorBody bounds what is read of an error's body.
+const maxErrorBody = 64 << 10
+
+// refused turns an unwanted status into an error. Only the registry's own
+// word for it, in the form of the specification, means absence: a 404 of a
+// proxy in between does not.
+func (c *client) refused(r request, resp *http.Response) error {
+	out := &Error{Registry: c.name, Operation: r.operation, StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp, c.now)}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil {
+		out.Err = err
+		return out
+	}
+	var spec specErrors
+	if err := json.Unmarshal(body, &spec); err == nil && len(spec.Errors) > 0 {
+		out.Message = clean(spec.Errors[0].Code + ": " + spec.Errors[0].Message)
+	}
+	if resp.StatusCode == http.StatusNotFound && absent(r, spec) {
+		return fmt.Errorf("registry %s: %s: %w", c.name, r.operation, gatekeeper.ErrNotFound)
+	}
+	return out
+}
+
+func absent(r request, spec specErrors) bool {
+	if r.method == http.MethodHead {
+		return true // has no body to say more
+	}
+	for _, e := range spec.Errors {
+		switch e.Code {
+		case "NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "NOT_FOUND":
+			return true
+		}
+	}
+	return false
+}
+
+func retryAfter(resp *http.Response, now func() time.Time) time.Duration {
+	value := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 && seconds <= 3600 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil && at.After(now()) {
+		return min(at.Sub(now()), time.Hour)
+	}
+	return 0
+}
+
+// clean bounds what a registry says and takes out what could fool a terminal.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, " "))
+	if runes := []rune(s); len(runes) > 300 {
+		s = string(runes[:300]) + "…"
+	}
+	return s
+}
