@@ -1,0 +1,158 @@
+package gatekeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// carryOut does what a recorded yes allows: the copy with everything that
+// refers to it, then the tags, then the record of what was written.
+func (g *Gate) carryOut(ctx context.Context, d Decision, promotions []policy.Promotion) (Progress, error) {
+	if len(d.Golden) > 0 {
+		return d.progress(), nil // completed before a crash
+	}
+	started := g.Now()
+	refs, note, err := g.promoteAll(ctx, d, promotions)
+	g.Observer.Stage("promotion", g.Now().Sub(started))
+	var conflict *ConflictError
+	switch {
+	case errors.As(err, &conflict):
+		return g.refuseConflict(ctx, d, conflict)
+	case err != nil:
+		return Progress{}, fmt.Errorf("promote %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
+	case note != "":
+		return g.supersede(ctx, d.Push, note)
+	}
+	if err := g.Ledger.RecordGolden(ctx, d.ID, refs); err != nil {
+		return Progress{}, fmt.Errorf("record the promotion of %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
+	}
+	d.Golden = refs
+	d.Took = g.Now().Sub(d.Push.ReceivedAt)
+	g.Observer.Decided(ctx, d)
+	return d.progress(), nil
+}
+
+// promoteAll returns a note when a newer push turned up on the way.
+func (g *Gate) promoteAll(ctx context.Context, d Decision, promotions []policy.Promotion) ([]GoldenReference, string, error) {
+	subject := policy.Subject{Registry: d.Push.Source, Repository: d.Push.Repository, Digest: d.Push.Digest}
+	var refs []GoldenReference
+	for _, to := range promotions {
+		if err := g.Promoter.Copy(ctx, subject, to); err != nil {
+			return refs, "", err
+		}
+		written, note, err := g.tag(ctx, d.Push, subject, to)
+		refs = append(refs, written...)
+		if err != nil || note != "" {
+			return refs, note, err
+		}
+	}
+	return refs, "", nil
+}
+
+// tag moves the promotion's tags, unless the push was overtaken. Promotions to
+// one repository take turns, so that the newest push has the last word.
+func (g *Gate) tag(ctx context.Context, p Push, s policy.Subject, to policy.Promotion) ([]GoldenReference, string, error) {
+	defer g.destinations.lock(to.Registry + "/" + to.Repository)()
+	note, err := g.overtakenAtTheEnd(ctx, p)
+	if err != nil || note != "" {
+		return nil, note, err
+	}
+	var refs []GoldenReference
+	for _, tag := range append(append([]string(nil), to.Tags...), to.Channels...) {
+		last, found, err := g.History.Golden(ctx, to.Registry, to.Repository, tag)
+		if err != nil {
+			return refs, "", fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
+		}
+		if found && last.PushID > p.ID && last.Digest != p.Digest {
+			return refs, fmt.Sprintf("a newer push already holds the golden tag %s: %s", tag, last.Digest), nil
+		}
+		if err := g.Promoter.Tag(ctx, s, to, tag); err != nil {
+			return refs, "", err
+		}
+		refs = append(refs, GoldenReference{
+			Registry: to.Registry, Repository: to.Repository, Tag: tag, Digest: s.Digest, PushID: p.ID, At: g.Now(),
+		})
+	}
+	return refs, "", nil
+}
+
+// overtakenAtTheEnd asks the journal and the staging registry itself whether
+// the pushed tag has moved on: notifications may arrive late or out of order.
+func (g *Gate) overtakenAtTheEnd(ctx context.Context, p Push) (string, error) {
+	newer, overtaken, err := g.Ledger.Overtaken(ctx, p)
+	if err != nil {
+		return "", fmt.Errorf("look for a newer push of %s:%s: %w", p.Repository, p.Tag, err)
+	}
+	if overtaken {
+		return fmt.Sprintf("a newer push of the tag %s overtook this one: %s", p.Tag, newer.Digest), nil
+	}
+	now, err := g.Resolver.Resolve(ctx, p.Source, p.Repository, p.Tag)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return "the tag " + p.Tag + " was deleted from staging before the promotion", nil
+	case err != nil:
+		return "", fmt.Errorf("resolve %s:%s: %w", p.Repository, p.Tag, err)
+	case now.Digest != p.Digest:
+		return fmt.Sprintf("the tag %s points to %s by now, which is judged by itself", p.Tag, now.Digest), nil
+	}
+	return "", nil
+}
+
+// refuseConflict turns a yes into a no because an immutable tag is taken.
+func (g *Gate) refuseConflict(ctx context.Context, yes Decision, conflict *ConflictError) (Progress, error) {
+	d := g.newDecision(yes.Push)
+	d.Verdict, d.Evidence, d.Results = policy.VerdictRejected, yes.Evidence, yes.Results
+	d.Findings = append(d.Findings, policy.Finding{
+		Check: policy.CheckPromote, Rule: "immutable", Outcome: policy.OutcomeFail, Reason: policy.ReasonConflict,
+		Found:    "the golden tag " + conflict.Reference + " already holds " + conflict.Have,
+		Expected: "a golden tag that is free or holds this digest: the policy makes golden tags immutable",
+		Remedy:   "push this image under a new version tag",
+	})
+	d, known, err := g.record(ctx, d)
+	if err != nil {
+		return Progress{}, err
+	}
+	if !known {
+		g.Observer.Decided(ctx, d)
+	}
+	return d.progress(), nil
+}
+
+// keyedMutex holds one lock for each key in use. The zero value is ready.
+type keyedMutex struct {
+	mu    sync.Mutex
+	locks map[string]*countedMutex
+}
+
+type countedMutex struct {
+	sync.Mutex
+	users int
+}
+
+// lock waits for the key and returns what releases it.
+func (k *keyedMutex) lock(key string) func() {
+	k.mu.Lock()
+	if k.locks == nil {
+		k.locks = map[string]*countedMutex{}
+	}
+	l := k.locks[key]
+	if l == nil {
+		l = &countedMutex{}
+		k.locks[key] = l
+	}
+	l.users++
+	k.mu.Unlock()
+	l.Lock()
+	return func() {
+		l.Unlock()
+		k.mu.Lock()
+		if l.users--; l.users == 0 {
+			delete(k.locks, key)
+		}
+		k.mu.Unlock()
+	}
+}

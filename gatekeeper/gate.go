@@ -1,0 +1,186 @@
+// Package gatekeeper is the gate between staging and golden registries: it
+// judges pushed images and lets those through that a policy says yes to.
+//
+// A refusal is a value, an error means "don't know". The gate owns the small
+// interfaces it consumes; what implements them lives below internal/.
+package gatekeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// surfaceAfter is the number of failed attempts in a row after which a
+// passing trouble becomes a recorded decision with verdict error. Before that
+// a retry most likely answers sooner than anybody could read it.
+const surfaceAfter = 3
+
+// Deps is what a Gate works with. Every field is required.
+type Deps struct {
+	// Policies returns the policies in force. It is called once for each
+	// judgement.
+	Policies   func() []*policy.Compiled
+	Ledger     Ledger
+	History    History
+	Waker      Waker
+	Resolver   Resolver
+	Subjects   SubjectFinder
+	Images     ImageReader
+	Signatures SignatureCollector
+	Scanner    Scanner
+	Promoter   Promoter
+	Observer   Observer
+	Now        func() time.Time
+	Log        *slog.Logger
+}
+
+// Gate judges pushes and promotes those that pass. It is safe for concurrent
+// use; the caller never processes one push twice at the same time.
+type Gate struct {
+	Deps
+	destinations keyedMutex
+}
+
+// New returns a gate.
+func New(deps Deps) *Gate {
+	return &Gate{Deps: deps}
+}
+
+// Process takes a push one step further: it judges it, and promotes it when
+// every policy that has a say agrees. It is safe to repeat after a crash at
+// any point. An error means that it has to be tried again.
+func (g *Gate) Process(ctx context.Context, p Push) (Progress, error) {
+	if p.Tag == "" {
+		return g.wakeSubject(ctx, p)
+	}
+	newer, overtaken, err := g.Ledger.Overtaken(ctx, p)
+	if err != nil {
+		return Progress{}, fmt.Errorf("look for a newer push of %s:%s: %w", p.Repository, p.Tag, err)
+	}
+	if overtaken {
+		return g.supersede(ctx, p, fmt.Sprintf("a newer push of the tag %s overtook this one: %s", p.Tag, newer.Digest))
+	}
+	if p.Digest == "" {
+		if p, err = g.pin(ctx, p); err != nil {
+			if errors.Is(err, ErrNotFound) {
+				return g.supersede(ctx, p, "the tag "+p.Tag+" was deleted from staging before it could be read")
+			}
+			return Progress{}, err
+		}
+	}
+	return g.judge(ctx, p)
+}
+
+// pin resolves the push's tag, once; from then on only the digest counts.
+func (g *Gate) pin(ctx context.Context, p Push) (Push, error) {
+	d, err := g.Resolver.Resolve(ctx, p.Source, p.Repository, p.Tag)
+	if err != nil {
+		return p, fmt.Errorf("resolve %s:%s: %w", p.Repository, p.Tag, err)
+	}
+	if err := g.History.SetDigest(ctx, p.ID, d); err != nil {
+		return p, fmt.Errorf("record the digest of %s:%s: %w", p.Repository, p.Tag, err)
+	}
+	p.Digest, p.MediaType = d.Digest, d.MediaType
+	return p, nil
+}
+
+// wakeSubject handles a manifest that was pushed without a tag: a referrer
+// wakes its subject, anything else (a platform of an index) is not judged.
+func (g *Gate) wakeSubject(ctx context.Context, p Push) (Progress, error) {
+	subject, err := g.Subjects.SubjectOf(ctx, p.Source, p.Repository, p.Digest)
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrInvalidContent):
+		g.Log.InfoContext(ctx, "untagged manifest is not a referrer",
+			slog.String("repository", p.Repository), slog.String("digest", p.Digest), slog.String("reason", err.Error()))
+		return Progress{}, nil
+	case err != nil:
+		return Progress{}, fmt.Errorf("read what %s@%s refers to: %w", p.Repository, p.Digest, err)
+	case subject == "":
+		return Progress{}, nil
+	}
+	if _, err := g.Waker.Wake(ctx, p.Source, p.Repository, subject); err != nil {
+		return Progress{}, fmt.Errorf("wake %s@%s: %w", p.Repository, subject, err)
+	}
+	return Progress{}, nil
+}
+
+// judge decides about a pinned push, records the decision and carries it out.
+func (g *Gate) judge(ctx context.Context, p Push) (Progress, error) {
+	d, err := g.decide(ctx, p)
+	if err != nil {
+		return Progress{}, err
+	}
+	if d.Verdict == policy.VerdictError && !g.surfaces(p, d) {
+		return Progress{Verdict: policy.VerdictError, Reason: d.FirstReason()}, nil
+	}
+	d, known, err := g.record(ctx, d)
+	if err != nil {
+		return Progress{}, err
+	}
+	if promotions := d.promotions(); len(promotions) > 0 {
+		return g.carryOut(ctx, d, promotions)
+	}
+	if !known {
+		g.Observer.Decided(ctx, d)
+	}
+	return d.progress(), nil
+}
+
+// surfaces says whether an error is worth a record now: at once when only an
+// operator can mend it, else when trying again did not help.
+func (g *Gate) surfaces(p Push, d Decision) bool {
+	if p.Attempt >= surfaceAfter {
+		return true
+	}
+	if d.Evidence == nil {
+		return false
+	}
+	for _, problem := range d.Evidence.Problems {
+		if problem.Part != policy.PartVulnerabilities {
+			return false
+		}
+	}
+	return true
+}
+
+// record stores a decision unless the push's last one says the same: repeated
+// attempts and restarts leave one record.
+func (g *Gate) record(ctx context.Context, d Decision) (_ Decision, known bool, err error) {
+	last, err := g.History.LastDecision(ctx, d.Push.ID)
+	switch {
+	case err == nil && last.sameAs(d):
+		d.ID, d.DecidedAt, d.Took, d.Golden = last.ID, last.DecidedAt, last.Took, last.Golden
+		return d, true, nil
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return d, false, fmt.Errorf("read the last decision about push %d: %w", d.Push.ID, err)
+	}
+	id, err := g.Ledger.RecordDecision(ctx, d)
+	if err != nil {
+		return d, false, fmt.Errorf("record the decision about push %d: %w", d.Push.ID, err)
+	}
+	d.ID = id
+	return d, false, nil
+}
+
+func (g *Gate) supersede(ctx context.Context, p Push, note string) (Progress, error) {
+	d := g.newDecision(p)
+	d.Verdict, d.Note = policy.VerdictSuperseded, note
+	d, known, err := g.record(ctx, d)
+	if err != nil {
+		return Progress{}, err
+	}
+	if !known {
+		g.Observer.Decided(ctx, d)
+	}
+	return d.progress(), nil
+}
+
+func (g *Gate) newDecision(p Push) Decision {
+	now := g.Now()
+	return Decision{Push: p, Mode: policy.ModeEnforce, DecidedAt: now, Took: now.Sub(p.ReceivedAt), Results: []policy.Result{}}
+}
