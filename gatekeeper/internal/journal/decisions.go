@@ -1,0 +1,251 @@
+package journal
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// The limits of a listing.
+const (
+	defaultLimit = 50
+	maxLimit     = 500
+)
+
+// RecordDecision implements gatekeeper.Ledger. Evidence that several decisions
+// share is stored once.
+func (j *Journal) RecordDecision(ctx context.Context, d gatekeeper.Decision) (int64, error) {
+	evidence, err := j.packEvidence(d.Evidence)
+	if err != nil {
+		return 0, err
+	}
+	policies := ","
+	for _, r := range d.Results {
+		policies += r.Policy + ","
+	}
+	bare := d
+	bare.ID, bare.Evidence, bare.Golden = 0, nil, nil
+	body, err := json.Marshal(bare)
+	if err != nil {
+		return 0, fmt.Errorf("encode the decision: %w", err)
+	}
+	var id int64
+	err = j.inTx(ctx, func(tx *sql.Tx) error {
+		if evidence.hash.Valid {
+			_, err := tx.ExecContext(ctx, "INSERT INTO evidence (hash, body) VALUES (?, ?) ON CONFLICT DO NOTHING", evidence.hash, evidence.body)
+			if err != nil {
+				return err
+			}
+		}
+		res, err := tx.ExecContext(ctx, `
+			INSERT INTO decisions (push_id, source, repository, tag, digest, verdict, policies, decided_at, body, evidence)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			d.Push.ID, d.Push.Source, d.Push.Repository, d.Push.Tag, d.Push.Digest, d.Verdict, policies, d.DecidedAt.UnixNano(), string(body), evidence.hash)
+		if err != nil {
+			return err
+		}
+		id, err = res.LastInsertId()
+		return err
+	})
+	return id, err
+}
+
+type packed struct {
+	hash sql.NullString
+	body []byte
+}
+
+func (j *Journal) packEvidence(ev *policy.Evidence) (packed, error) {
+	if ev == nil {
+		return packed{}, nil
+	}
+	plain, err := json.Marshal(ev)
+	if err != nil {
+		return packed{}, fmt.Errorf("encode the evidence: %w", err)
+	}
+	sum := sha256.Sum256(plain)
+	return packed{
+		hash: sql.NullString{String: hex.EncodeToString(sum[:]), Valid: true},
+		body: j.zip.EncodeAll(plain, nil),
+	}, nil
+}
+
+func (j *Journal) unpackEvidence(body []byte) (*policy.Evidence, error) {
+	plain, err := j.unzip.DecodeAll(body, nil)
+	if err != nil {
+		return nil, fmt.Errorf("unpack the evidence: %w", err)
+	}
+	ev := new(policy.Evidence)
+	if err := json.Unmarshal(plain, ev); err != nil {
+		return nil, fmt.Errorf("decode the evidence: %w", err)
+	}
+	return ev, nil
+}
+
+// RecordGolden implements gatekeeper.Ledger. Repeating it changes nothing.
+func (j *Journal) RecordGolden(ctx context.Context, decision int64, refs []gatekeeper.GoldenReference) error {
+	return j.inTx(ctx, func(tx *sql.Tx) error {
+		for _, r := range refs {
+			_, err := tx.ExecContext(ctx, `
+				INSERT INTO golden (decision_id, registry, repository, tag, digest, push_id, at)
+				VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				decision, r.Registry, r.Repository, r.Tag, r.Digest, r.PushID, r.At.UnixNano())
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+const goldenColumns = "registry, repository, tag, digest, push_id, at"
+
+func scanGolden(r row, extra ...any) (gatekeeper.GoldenReference, error) {
+	var g gatekeeper.GoldenReference
+	var at int64
+	err := r.Scan(append([]any{&g.Registry, &g.Repository, &g.Tag, &g.Digest, &g.PushID, &at}, extra...)...)
+	g.At = time.Unix(0, at).UTC()
+	return g, err
+}
+
+// Golden implements gatekeeper.History.
+func (j *Journal) Golden(ctx context.Context, registry, repository, tag string) (gatekeeper.GoldenReference, bool, error) {
+	g, err := scanGolden(j.read.QueryRowContext(ctx, "SELECT "+goldenColumns+` FROM golden
+		WHERE registry = ? AND repository = ? AND tag = ? ORDER BY id DESC LIMIT 1`, registry, repository, tag))
+	if errors.Is(err, sql.ErrNoRows) {
+		return g, false, nil
+	}
+	return g, err == nil, err
+}
+
+// LastDecision implements gatekeeper.History.
+func (j *Journal) LastDecision(ctx context.Context, push int64) (gatekeeper.Decision, error) {
+	list, err := j.list(ctx, "push_id = ?", []any{push}, 1)
+	if err != nil {
+		return gatekeeper.Decision{}, fmt.Errorf("read the last decision about push %d: %w", push, err)
+	}
+	if len(list) == 0 {
+		return gatekeeper.Decision{}, fmt.Errorf("push %d was not judged: %w", push, gatekeeper.ErrNotFound)
+	}
+	return list[0], nil
+}
+
+// Decisions lists decisions without their evidence, newest first.
+func (j *Journal) Decisions(ctx context.Context, q gatekeeper.DecisionQuery) ([]gatekeeper.Decision, error) {
+	where, args := conditions(q)
+	limit := q.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	list, err := j.list(ctx, where, args, min(limit, maxLimit))
+	if err != nil {
+		return nil, fmt.Errorf("list decisions: %w", err)
+	}
+	return list, nil
+}
+
+func conditions(q gatekeeper.DecisionQuery) (where string, args []any) {
+	parts := []string{"1"}
+	for _, c := range []struct{ sql, value string }{
+		{"verdict = ?", string(q.Verdict)},
+		{"source = ?", q.Source},
+		{"repository = ?", q.Repository},
+		{"tag = ?", q.Tag},
+		{"digest = ?", q.Digest},
+	} {
+		if c.value != "" {
+			parts, args = append(parts, c.sql), append(args, c.value)
+		}
+	}
+	if q.Policy != "" {
+		parts, args = append(parts, "instr(policies, ?) > 0"), append(args, ","+q.Policy+",")
+	}
+	if q.Before > 0 {
+		parts, args = append(parts, "id < ?"), append(args, q.Before)
+	}
+	return strings.Join(parts, " AND "), args
+}
+
+// list reads decisions and what they wrote, newest first.
+func (j *Journal) list(ctx context.Context, where string, args []any, limit int) ([]gatekeeper.Decision, error) {
+	list := []gatekeeper.Decision{}
+	at := map[int64]int{}
+	query := "SELECT id, body FROM decisions WHERE " + where + " ORDER BY id DESC LIMIT ?"
+	err := eachRow(ctx, j.read, query, append(args, limit), func(rows *sql.Rows) error {
+		d, err := scanDecision(rows)
+		at[d.ID] = len(list)
+		list = append(list, d)
+		return err
+	})
+	if err != nil || len(list) == 0 {
+		return list, err
+	}
+	ids, err := json.Marshal(keys(at))
+	if err != nil {
+		return nil, err
+	}
+	query = "SELECT " + goldenColumns + ", decision_id FROM golden WHERE decision_id IN (SELECT value FROM json_each(?)) ORDER BY id"
+	return list, eachRow(ctx, j.read, query, []any{string(ids)}, func(rows *sql.Rows) error {
+		var decision int64
+		g, err := scanGolden(rows, &decision)
+		if err != nil {
+			return err
+		}
+		d := &list[at[decision]]
+		d.Golden = append(d.Golden, g)
+		return nil
+	})
+}
+
+func keys(m map[int64]int) []int64 {
+	ids := make([]int64, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func scanDecision(r row, extra ...any) (gatekeeper.Decision, error) {
+	var id int64
+	var body string
+	if err := r.Scan(append([]any{&id, &body}, extra...)...); err != nil {
+		return gatekeeper.Decision{}, err
+	}
+	var d gatekeeper.Decision
+	if err := json.Unmarshal([]byte(body), &d); err != nil {
+		return d, fmt.Errorf("decode decision %d: %w", id, err)
+	}
+	d.ID = id
+	return d, nil
+}
+
+// Decision returns one decision with its evidence, or gatekeeper.ErrNotFound.
+func (j *Journal) Decision(ctx context.Context, id int64) (gatekeeper.Decision, error) {
+	list, err := j.list(ctx, "id = ?", []any{id}, 1)
+	if err != nil {
+		return gatekeeper.Decision{}, fmt.Errorf("read decision %d: %w", id, err)
+	}
+	if len(list) == 0 {
+		return gatekeeper.Decision{}, fmt.Errorf("decision %d: %w", id, gatekeeper.ErrNotFound)
+	}
+	d := list[0]
+	var packed []byte
+	err = j.read.QueryRowContext(ctx, "SELECT e.body FROM decisions d JOIN evidence e ON e.hash = d.evidence WHERE d.id = ?", id).Scan(&packed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return d, nil // judged without evidence: nothing matched, overtaken
+	}
+	if err != nil {
+		return d, fmt.Errorf("read the evidence of decision %d: %w", id, err)
+	}
+	d.Evidence, err = j.unpackEvidence(packed)
+	return d, err
+}

@@ -1,0 +1,169 @@
+package journal_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
+	"github.com/golden-gatekeeper/gatekeeper/notifications"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+func TestMain(m *testing.M) {
+	if crashIfChild() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// digest makes a well-formed digest out of one letter.
+func digest(letter string) string { return "sha256:" + strings.Repeat(letter, 64) }
+
+func pushOf(tag, digest string) notifications.Push {
+	return notifications.Push{Source: "staging", Repository: "team/app", Tag: tag, Digest: digest, MediaType: "application/vnd.oci.image.manifest.v1+json"}
+}
+
+// processor hands every call to the test and waits for its answer.
+type processor struct {
+	calls chan call
+}
+
+type call struct {
+	push   gatekeeper.Push
+	answer chan<- answer
+}
+
+type answer struct {
+	progress gatekeeper.Progress
+	err      error
+	panics   bool
+}
+
+func newProcessor() *processor { return &processor{calls: make(chan call)} }
+
+func (p *processor) Process(ctx context.Context, push gatekeeper.Push) (gatekeeper.Progress, error) {
+	answers := make(chan answer)
+	select {
+	case p.calls <- call{push, answers}:
+	case <-ctx.Done():
+		return gatekeeper.Progress{}, ctx.Err()
+	}
+	select {
+	case a := <-answers:
+		if a.panics {
+			panic("as the test asked")
+		}
+		return a.progress, a.err
+	case <-ctx.Done():
+		return gatekeeper.Progress{}, ctx.Err()
+	}
+}
+
+// next waits for the next push to be processed.
+func (p *processor) next(t *testing.T) call {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	select {
+	case c := <-p.calls:
+		return c
+	case <-ctx.Done():
+		t.Fatal("no push is processed")
+		return call{}
+	}
+}
+
+func (c call) verdict(v policy.Verdict) { c.answer <- answer{progress: gatekeeper.Progress{Verdict: v}} }
+
+func (c call) pending(until time.Time) {
+	c.answer <- answer{progress: gatekeeper.Progress{Verdict: policy.VerdictPending, Again: until}}
+}
+
+func deps(t *testing.T) journal.Deps {
+	t.Helper()
+	return journal.Deps{
+		Now:     time.Now,
+		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Backoff: func(int) time.Duration { return 0 },
+	}
+}
+
+func open(t *testing.T, path string, d journal.Deps) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(t.Context(), "sqlite://"+path, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func openNew(t *testing.T) *journal.Journal {
+	t.Helper()
+	j := open(t, filepath.Join(t.TempDir(), "gatekeeper.db"), deps(t))
+	t.Cleanup(func() { closeJournal(t, j) })
+	return j
+}
+
+func closeJournal(t *testing.T, j *journal.Journal) {
+	t.Helper()
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// run works on the journal until the returned function is called.
+func run(t *testing.T, j *journal.Journal, p journal.Processor) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- j.Run(ctx, p) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func accept(t *testing.T, j *journal.Journal, pushes ...notifications.Push) notifications.Receipt {
+	t.Helper()
+	r, err := j.Accept(t.Context(), pushes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// awaitState polls until the newest push of a tag is in a state.
+func awaitState(t *testing.T, j *journal.Journal, tag, want string) gatekeeper.ImageStatus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s, err := j.Lookup(ctx, "team/app", tag)
+		if err != nil {
+			t.Fatal(fmt.Errorf("wait for %s: %w", want, err))
+		}
+		if s.State == want {
+			return s
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("the push of %s stays %s (%s), want %s", tag, s.State, s.Problem, want)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+)
+
+// pushColumns are what scanPush reads.
+const pushColumns = "id, source, repository, tag, digest, media_type, actor, received_at, attempt"
+
+// maxProblem bounds the text of an error that is kept with a push, in bytes.
+const maxProblem = 2048
+
+type row interface{ Scan(dest ...any) error }
+
+// scanPush reads pushColumns, and extra for the columns that follow them.
+func scanPush(r row, extra ...any) (gatekeeper.Push, error) {
+	var p gatekeeper.Push
+	var receivedAt int64
+	dest := []any{&p.ID, &p.Source, &p.Repository, &p.Tag, &p.Digest, &p.MediaType, &p.Actor, &receivedAt, &p.Attempt}
+	err := r.Scan(append(dest, extra...)...)
+	p.ReceivedAt = time.Unix(0, receivedAt).UTC()
+	return p, err
+}
+
+// querier is a connection, a pool or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// eachRow calls f for every row of a query.
+func eachRow(ctx context.Context, q querier, query string, args []any, f func(*sql.Rows) error) (err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// bounded cuts a text to maxProblem, between characters.
+func bounded(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= maxProblem {
+		return s
+	}
+	cut := maxProblem
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+// Overtaken implements gatekeeper.Ledger. A newer push whose digest is not
+// known yet overtakes too: it looks at whatever the tag points to by then.
+func (j *Journal) Overtaken(ctx context.Context, p gatekeeper.Push) (gatekeeper.Push, bool, error) {
+	newer, err := scanPush(j.read.QueryRowContext(ctx, "SELECT "+pushColumns+` FROM pushes
+		WHERE source = ? AND repository = ? AND tag = ? AND id > ? AND digest <> ? ORDER BY id DESC LIMIT 1`,
+		p.Source, p.Repository, p.Tag, p.ID, p.Digest))
+	if errors.Is(err, sql.ErrNoRows) {
+		return gatekeeper.Push{}, false, nil
+	}
+	return newer, err == nil, err
+}
+
+// SetDigest implements gatekeeper.History. A digest that is set stays.
+func (j *Journal) SetDigest(ctx context.Context, push int64, d gatekeeper.Descriptor) error {
+	return j.inTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE pushes SET digest = ?, media_type = ? WHERE id = ? AND digest = ''", d.Digest, d.MediaType, push)
+		return err
+	})
+}
+
+// Lookup says what is known about the newest push of an image, by tag or by
+// digest ("sha256:…"). It returns gatekeeper.ErrNotFound when it was never
+// pushed.
+func (j *Journal) Lookup(ctx context.Context, repository, tagOrDigest string) (gatekeeper.ImageStatus, error) {
+	column := "tag"
+	if strings.Contains(tagOrDigest, ":") {
+		column = "digest"
+	}
+	var s gatekeeper.ImageStatus
+	var err error
+	s.Push, err = scanPush(j.read.QueryRowContext(ctx, "SELECT "+pushColumns+", state, problem FROM pushes WHERE repository = ? AND "+
+		column+" = ? AND tag <> '' ORDER BY id DESC LIMIT 1", repository, tagOrDigest), &s.State, &s.Problem)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, fmt.Errorf("no push of %s %s: %w", repository, tagOrDigest, gatekeeper.ErrNotFound)
+	}
+	if err != nil {
+		return s, fmt.Errorf("look up %s %s: %w", repository, tagOrDigest, err)
+	}
+	last, err := j.LastDecision(ctx, s.Push.ID)
+	switch {
+	case err == nil:
+		s.Decision = &last
+	case !errors.Is(err, gatekeeper.ErrNotFound):
+		return s, err
+	}
+	return s, nil
+}

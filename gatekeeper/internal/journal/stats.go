@@ -1,0 +1,95 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// OpenStates lists the states of pushes that are not finished.
+func OpenStates() []string {
+	return []string{stateQueued, stateJudging, stateRetrying, string(policy.VerdictPending)}
+}
+
+// Queue is the work that is not finished.
+type Queue struct {
+	Pushes map[string]int // by state; every open state is there
+	// Oldest is the age of the oldest push that waits for the gatekeeper;
+	// one that waits for evidence does not count.
+	Oldest time.Duration
+}
+
+// Queue counts the work that is not finished.
+func (j *Journal) Queue(ctx context.Context) (Queue, error) {
+	q := Queue{Pushes: map[string]int{}}
+	for _, s := range OpenStates() {
+		q.Pushes[s] = 0
+	}
+	now := j.deps.Now()
+	query := "SELECT state, count(*), min(received_at) FROM pushes WHERE state IN ('queued', 'judging', 'retrying', 'pending') GROUP BY state"
+	err := eachRow(ctx, j.read, query, nil, func(rows *sql.Rows) error {
+		var state string
+		var n int
+		var first int64
+		if err := rows.Scan(&state, &n, &first); err != nil {
+			return err
+		}
+		q.Pushes[state] = n
+		if state != string(policy.VerdictPending) {
+			q.Oldest = max(q.Oldest, now.Sub(time.Unix(0, first)))
+		}
+		return nil
+	})
+	if err != nil {
+		return q, fmt.Errorf("count the queue: %w", err)
+	}
+	return q, nil
+}
+
+// GoldenCount says how many golden images a policy let through.
+type GoldenCount struct {
+	Policy    string
+	Compliant bool // the newest judgement of the image still says yes
+	Images    int
+}
+
+// GoldenImages counts the images that golden tags point to, by the policies
+// that let them through.
+func (j *Journal) GoldenImages(ctx context.Context) ([]GoldenCount, error) {
+	const query = `
+		WITH current AS (
+		  SELECT g.registry, g.repository, g.digest, d.policies, d.source, d.repository AS pushed_to
+		  FROM golden g JOIN decisions d ON d.id = g.decision_id
+		  WHERE NOT EXISTS (SELECT 1 FROM golden n WHERE n.registry = g.registry AND n.repository = g.repository AND n.tag = g.tag AND n.id > g.id)
+		  GROUP BY g.registry, g.repository, g.digest
+		)
+		SELECT policies, (SELECT n.verdict = 'promoted' FROM decisions n WHERE n.digest = current.digest AND n.source = current.source
+		  AND n.repository = current.pushed_to AND n.verdict IN ('promoted', 'rejected') ORDER BY n.id DESC LIMIT 1), count(*)
+		FROM current GROUP BY 1, 2`
+	counts := map[GoldenCount]int{}
+	err := eachRow(ctx, j.read, query, nil, func(rows *sql.Rows) error {
+		var policies string
+		var compliant sql.NullBool
+		var n int
+		if err := rows.Scan(&policies, &compliant, &n); err != nil {
+			return err
+		}
+		for name := range strings.SplitSeq(strings.Trim(policies, ","), ",") {
+			counts[GoldenCount{Policy: name, Compliant: compliant.Bool}] += n
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count golden images: %w", err)
+	}
+	list := make([]GoldenCount, 0, len(counts))
+	for c, n := range counts {
+		c.Images = n
+		list = append(list, c)
+	}
+	return list, nil
+}
