@@ -1,0 +1,217 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
+)
+
+// FormatDistribution is the notification format of CNCF Distribution.
+const FormatDistribution = "distribution"
+
+// maxConcurrent bounds what a configuration may ask for at a time.
+const maxConcurrent = 256
+
+// registryName is a DNS label: it becomes part of a URL's path and a metric's
+// label.
+var registryName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+type validator struct {
+	c    *Config
+	doc  *strictyaml.Document
+	errs []error
+}
+
+func (v *validator) failf(path, format string, args ...any) {
+	v.errs = append(v.errs, v.doc.Errorf(path, format, args...))
+}
+
+func (v *validator) validate() {
+	if v.c.APIVersion != APIVersion {
+		v.failf("$.apiVersion", "%q is not known; write %s", v.c.APIVersion, APIVersion)
+	}
+	if v.c.Kind != Kind {
+		v.failf("$.kind", "%q is not a configuration; write %s", v.c.Kind, Kind)
+	}
+	if v.c.Signing != nil {
+		v.failf("$.signing", "is not supported yet; remove it")
+	}
+	v.listen()
+	v.storage()
+	v.registries()
+	v.scanner()
+	if v.c.Policies == "" {
+		v.failf("$.policies", "is missing; write the path of a policy file or of a folder of them")
+	}
+	if v.c.Workers < 0 || v.c.Workers > maxConcurrent {
+		v.failf("$.workers", "%d is out of range; write 1 to %d", v.c.Workers, maxConcurrent)
+	}
+}
+
+func (v *validator) listen() {
+	v.address("$.listen.webhooks", v.c.Listen.Webhooks)
+	v.exclusive("$.admin", "tokenFile", v.c.Admin.TokenFile, "tokenEnv", v.c.Admin.TokenEnv)
+	if !v.address("$.listen.admin", v.c.Listen.Admin) {
+		return
+	}
+	if !loopback(v.c.Listen.Admin) && v.c.Admin.TokenFile == "" && v.c.Admin.TokenEnv == "" {
+		v.failf("$.listen.admin", "%s can be reached from other machines; set admin.tokenFile, or listen on 127.0.0.1", v.c.Listen.Admin)
+	}
+}
+
+// loopback says whether an address can be reached from this machine only.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (v *validator) address(path, address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		v.failf(path, "%q is no address; write host:port, as in 127.0.0.1:9090 or :8080", address)
+		return false
+	}
+	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
+		v.failf(path, "%q is no IP address; write one, or leave the host out to listen on all", host)
+		return false
+	}
+	return true
+}
+
+func (v *validator) storage() {
+	path, ok := strings.CutPrefix(v.c.Storage.URL, "sqlite://")
+	switch {
+	case strings.HasPrefix(v.c.Storage.URL, "postgres://"), strings.HasPrefix(v.c.Storage.URL, "postgresql://"):
+		v.failf("$.storage.url", "PostgreSQL is not supported yet; write sqlite:///path/to/gatekeeper.db")
+	case !ok || path == "":
+		v.failf("$.storage.url", "is not understood; write sqlite:///path/to/gatekeeper.db")
+	}
+}
+
+func (v *validator) registries() {
+	if len(v.c.Registries) == 0 {
+		v.failf("$.registries", "is missing; name at least the source and the golden registry")
+		return
+	}
+	seen := map[string]bool{}
+	for i, r := range v.c.Registries {
+		at := fmt.Sprintf("$.registries[%d]", i)
+		switch {
+		case !registryName.MatchString(r.Name):
+			v.failf(at+".name", "%q is no name; use up to 63 of a-z, 0-9 and - as in a DNS label", r.Name)
+		case seen[r.Name]:
+			v.failf(at+".name", "%q is there twice; names are unique", r.Name)
+		}
+		seen[r.Name] = true
+		v.registry(at, r)
+	}
+	if len(v.c.SourceNames()) == 0 {
+		v.failf("$.registries", "none reports pushes; give the source registry a notifications section")
+	}
+}
+
+func (v *validator) registry(at string, r Registry) {
+	v.registryURL(at+".url", r.URL)
+	v.auth(at+".auth", r.Auth)
+	if r.Reconcile != nil {
+		v.failf(at+".reconcile", "is not supported yet; remove it")
+	}
+	if r.Limits.RequestsPerSecond < 0 {
+		v.failf(at+".limits.requestsPerSecond", "is negative; write a positive number")
+	}
+	if r.Limits.Concurrent < 0 || r.Limits.Concurrent > maxConcurrent {
+		v.failf(at+".limits.concurrent", "is out of range; write 1 to %d", maxConcurrent)
+	}
+	n := r.Notifications
+	if n == nil {
+		return
+	}
+	if n.Format != FormatDistribution {
+		v.failf(at+".notifications.format", "%q is not supported; write %s", n.Format, FormatDistribution)
+	}
+	v.exclusive(at+".notifications", "secretFile", n.SecretFile, "secretEnv", n.SecretEnv)
+	if n.SecretFile == "" && n.SecretEnv == "" {
+		v.failf(at+".notifications", "has no secret; write secretFile: PATH or secretEnv: NAME")
+	}
+}
+
+func (v *validator) registryURL(path, text string) {
+	const remedy = "write scheme, host and port, as in https://registry.example.com"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		v.failf(path, "is no registry's URL; %s", remedy)
+	case u.User != nil:
+		v.failf(path, "holds credentials; use auth.username and auth.passwordFile")
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		v.failf(path, "has more than a host; %s", remedy)
+	}
+}
+
+func (v *validator) auth(at string, a Auth) {
+	v.exclusive(at, "passwordFile", a.PasswordFile, "passwordEnv", a.PasswordEnv)
+	password := a.PasswordFile != "" || a.PasswordEnv != ""
+	kinds := 0
+	for _, set := range []bool{a.DockerConfig != "", a.Username != "" || password, a.Anonymous} {
+		if set {
+			kinds++
+		}
+	}
+	switch {
+	case kinds > 1:
+		v.failf(at, "is contradictory; keep one of dockerConfig, username with passwordFile, and anonymous")
+	case a.Username != "" && !password:
+		v.failf(at+".username", "has no password; write passwordFile: PATH or passwordEnv: NAME")
+	case a.Username == "" && password:
+		v.failf(at, "has a password without username")
+	}
+}
+
+func (v *validator) exclusive(at, firstKey, first, secondKey, second string) {
+	if first != "" && second != "" {
+		v.failf(at, "has both %s and %s; keep one", firstKey, secondKey)
+	}
+}
+
+func (v *validator) scanner() {
+	s := v.c.Scanner
+	if _, err := humanize.ParseBytes(s.Memory); err != nil {
+		v.failf("$.scanner.memory", "%q is no size; write 4GiB", s.Memory)
+	}
+	if _, err := humanize.ParseBytes(s.MaxSize); err != nil {
+		v.failf("$.scanner.maxSize", "%q is no size; write 8GiB", s.MaxSize)
+	}
+	if s.Concurrent < 0 || s.Concurrent > maxConcurrent {
+		v.failf("$.scanner.concurrent", "is out of range; write 1 to %d", maxConcurrent)
+	}
+	if s.Database.URL == "" {
+		return
+	}
+	if u, err := url.Parse(s.Database.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		v.failf("$.scanner.database.url", "is no URL; write that of a mirror's latest.json")
+	}
+}
+
+// Bytes are the sizes of the scanner in bytes.
+func (s Scanner) Bytes() (memory, maxSize uint64, err error) {
+	if memory, err = humanize.ParseBytes(s.Memory); err != nil {
+		return 0, 0, fmt.Errorf("scanner.memory: %w", err)
+	}
+	if maxSize, err = humanize.ParseBytes(s.MaxSize); err != nil {
+		return 0, 0, fmt.Errorf("scanner.maxSize: %w", err)
+	}
+	return memory, maxSize, nil
+}
