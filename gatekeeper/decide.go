@@ -92,4 +92,3 @@ func (g *Gate) decideNoImage(p Push, matching []*policy.Compiled, reason policy.
 	d.Findings = []policy.Finding{finding}
 	return d
 }
-

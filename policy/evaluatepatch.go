@@ -113,7 +113,7 @@ func (e *evaluation) checkSystem(p Platform, os OperatingSystem) {
 		return
 	}
 	switch {
-	case os.EndOfLife == nil && !admitted:
+	case os.EndOfLife == nil && !os.Rolling && !admitted:
 		e.refuseSystem(p, ReasonUnrecognised, name+", whose end of life is not known",
 			"build on a supported distribution, or have the security team name this one in operatingSystems.allow")
 	case os.EndOfLife != nil && !e.now.Before(*os.EndOfLife):

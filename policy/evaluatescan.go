@@ -86,7 +86,10 @@ func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
 		Expected: "no vulnerability " + deny.String(),
 		Remedy:   upgrade(v),
 	}
-	if exception, ok := e.exception(v); ok {
+	if v.Suppressed != "" {
+		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
+		f.Found += ", which the scanner takes for a false alarm: " + clean(v.Suppressed)
+	} else if exception, ok := e.exception(v); ok {
 		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
 		f.Found += fmt.Sprintf(", excused by %s until %s: %s", exception.Owner, exception.Expires.UTC().Format(time.DateTime), exception.Reason)
 		f.Remedy += "; the exception ends " + exception.Expires.UTC().Format(time.DateTime)

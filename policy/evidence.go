@@ -145,6 +145,7 @@ type OperatingSystem struct {
 	Version   string     `json:"version"` // VERSION_ID, "12"
 	Name      string     `json:"name,omitempty"`
 	EndOfLife *time.Time `json:"endOfLife,omitempty"` // when the vendor's free security support ends; nil when unknown
+	Rolling   bool       `json:"rolling,omitempty"`   // has no releases, so that none ends
 }
 
 // Package is one installed package.
@@ -185,6 +186,9 @@ type Vulnerability struct {
 	KnownExploited bool       `json:"knownExploited,omitempty"`
 	EPSS           float64    `json:"epss,omitempty"` // probability, 0 to 1
 	URL            string     `json:"url,omitempty"`
+	// Suppressed is the scanner's own reason to take it for a false alarm. It
+	// is on record, and denies nothing.
+	Suppressed string `json:"suppressed,omitempty"`
 }
 
 // Part names the part of the evidence that a problem leaves unknown.

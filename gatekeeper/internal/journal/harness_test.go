@@ -82,7 +82,9 @@ func (p *processor) next(t *testing.T) call {
 	}
 }
 
-func (c call) verdict(v policy.Verdict) { c.answer <- answer{progress: gatekeeper.Progress{Verdict: v}} }
+func (c call) verdict(v policy.Verdict) {
+	c.answer <- answer{progress: gatekeeper.Progress{Verdict: v}}
+}
 
 func (c call) pending(until time.Time) {
 	c.answer <- answer{progress: gatekeeper.Progress{Verdict: policy.VerdictPending, Again: until}}

@@ -26,9 +26,9 @@ type Limits struct {
 
 // Settings describe one registry.
 type Settings struct {
-	Name     string   // in the configuration
-	URL      *url.URL // scheme, host and port
-	Keychain authn.Keychain
+	Name     string         // in the configuration
+	URL      *url.URL       // scheme, host and port
+	Keychain authn.Keychain // nil: anonymous
 	RootCAs  *x509.CertPool // the system's when nil
 	Limits   Limits
 	// Wrap may add to the requests for this registry; nil adds nothing.
@@ -115,6 +115,9 @@ func newClient(s Settings, deps Deps) (*client, error) {
 	reg, err := name.NewRegistry(s.URL.Host, options...)
 	if err != nil {
 		return nil, err
+	}
+	if s.Keychain == nil {
+		s.Keychain = authn.NewMultiKeychain()
 	}
 	concurrent := s.Limits.Concurrent
 	if concurrent == 0 {

@@ -1,0 +1,143 @@
+package scan
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// The limits of what a worker prints, in bytes.
+const (
+	maxResponse = 64 << 20
+	maxStderr   = 4 << 10
+)
+
+// run has a worker look at an image.
+func (s *Scanner) run(ctx context.Context, dir string, request Request) (Response, error) {
+	input, err := json.Marshal(request)
+	if err != nil {
+		return Response{}, err
+	}
+	tmp := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		return Response{}, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return Response{}, fmt.Errorf("find the scanner's program: %w", err)
+	}
+	worker := exec.CommandContext(ctx, self, WorkerArgument)
+	worker.Dir = dir
+	worker.Env = []string{"TMPDIR=" + tmp, "HOME=" + tmp, fmt.Sprintf("GOMEMLIMIT=%d", request.Limits.Memory/2)}
+	worker.SysProcAttr = confinement(s.confined())
+	worker.Cancel = func() error { return syscall.Kill(-worker.Process.Pid, syscall.SIGKILL) }
+	worker.Stdin = bytes.NewReader(input)
+	stdout, stderr := &limited{max: maxResponse}, &limited{max: maxStderr, truncate: true}
+	worker.Stdout, worker.Stderr = stdout, stderr
+	// The worker dies with the thread that started it (PR_SET_PDEATHSIG):
+	// the thread has to stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err = worker.Run()
+	if ctx.Err() != nil {
+		return Response{}, fmt.Errorf("the scan took longer than %s (scanner.timeout) and was ended", s.opts.Timeout)
+	}
+	if err != nil {
+		return Response{}, ended(err, stderr.String(), request.Limits)
+	}
+	var response Response
+	if err := json.Unmarshal(stdout.Bytes(), &response); err != nil {
+		return Response{}, fmt.Errorf("the scanner's answer cannot be read: %w", err)
+	}
+	return response, nil
+}
+
+// ended puts the end of a worker into words.
+func ended(err error, stderr string, limits Limits) error {
+	if errors.Is(err, errTooMuch) {
+		return fmt.Errorf("the scanner's answer is larger than %d bytes", maxResponse)
+	}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return fmt.Errorf("start the scanner: %w", err)
+	}
+	first, _, _ := strings.Cut(stderr, "\n")
+	status, _ := exit.Sys().(syscall.WaitStatus)
+	switch {
+	case strings.Contains(stderr, "out of memory") || strings.Contains(stderr, "cannot allocate memory"):
+		return fmt.Errorf("the scanner needed more than %d MiB of memory (scanner.memory) and was ended", limits.Memory>>20)
+	case status.Signaled() && (status.Signal() == syscall.SIGXCPU || status.Signal() == syscall.SIGKILL):
+		return fmt.Errorf("the scanner was ended by %s; it may use %d s of CPU time and %d MiB of memory", status.Signal(), limits.CPU, limits.Memory>>20)
+	}
+	return fmt.Errorf("the scanner crashed (%w): %s", exit, strings.ToValidUTF8(first, "?"))
+}
+
+// confinement gives a worker its own process group and, where the kernel
+// allows it, namespaces without network, processes and mounts of ours.
+func confinement(namespaces bool) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if namespaces {
+		attr.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWNS
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+	}
+	return attr
+}
+
+// probeOnce tries, before the first scan, whether namespaces are allowed.
+func probeOnce(log *slog.Logger) func() bool {
+	return sync.OnceValue(func() bool {
+		self, err := os.Executable()
+		if err == nil {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			probe := exec.Command(self, WorkerArgument, ProbeArgument) //nolint:noctx // ends at once
+			probe.Env = []string{}
+			probe.SysProcAttr = confinement(true)
+			err = probe.Run()
+		}
+		if err != nil {
+			log.Warn("scans run without namespaces: the kernel or the container refuses them; memory, time and file sizes are limited all the same",
+				slog.String("reason", err.Error()))
+		}
+		return err == nil
+	})
+}
+
+// errTooMuch says that a worker printed more than is read.
+var errTooMuch = errors.New("too much output")
+
+// limited keeps what is written up to a limit.
+type limited struct {
+	bytes.Buffer
+	max      int
+	truncate bool // drop the rest instead of failing
+}
+
+// Write implements io.Writer.
+func (l *limited) Write(p []byte) (int, error) {
+	left := l.max - l.Len()
+	if len(p) <= left {
+		return l.Buffer.Write(p)
+	}
+	if !l.truncate {
+		return 0, errTooMuch
+	}
+	if _, err := l.Buffer.Write(p[:left]); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+var _ io.Writer = (*limited)(nil)

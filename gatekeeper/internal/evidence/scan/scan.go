@@ -1,0 +1,149 @@
+// Package scan catalogues an image's packages and matches them against a
+// vulnerability database. Layers are hostile: they are looked at by a process
+// of its own with bounded memory, time and file sizes, an empty environment
+// and no credentials.
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// Source reads from a registry.
+type Source interface {
+	Manifest(ctx context.Context, r registry.Repository, digest string) (registry.Content, error)
+	OpenBlob(ctx context.Context, r registry.Repository, d gatekeeper.Descriptor) (io.ReadCloser, error)
+}
+
+// Options set up a Scanner. A zero value means the default.
+type Options struct {
+	Database   string // the folder of the vulnerability database
+	Dir        string // where images are unpacked for a moment; the system's temporary folder
+	MaxSize    int64  // bytes of one platform's layers, compressed; 8 GiB
+	Timeout    time.Duration
+	Concurrent int64 // scans at a time; 2
+	Limits     Limits
+	Log        *slog.Logger // required
+}
+
+// The defaults.
+const (
+	defaultMaxSize    = 8 << 30
+	defaultTimeout    = 10 * time.Minute
+	defaultConcurrent = 2
+	cachedScans       = 1024
+)
+
+// Scanner implements gatekeeper.Scanner. It is safe for concurrent use.
+type Scanner struct {
+	source   Source
+	opts     Options
+	places   *semaphore.Weighted
+	flights  singleflight.Group
+	done     *lru.Cache[string, result]
+	confined func() bool
+}
+
+type result struct {
+	scan    *policy.Scan
+	problem string
+}
+
+// New returns a scanner.
+func New(source Source, opts Options) (*Scanner, error) {
+	if opts.MaxSize == 0 {
+		opts.MaxSize = defaultMaxSize
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = defaultTimeout
+	}
+	if opts.Concurrent == 0 {
+		opts.Concurrent = defaultConcurrent
+	}
+	opts.Limits = opts.Limits.WithDefaults()
+	done, err := lru.New[string, result](cachedScans)
+	if err != nil {
+		return nil, fmt.Errorf("make the scanner's cache: %w", err)
+	}
+	s := &Scanner{source: source, opts: opts, places: semaphore.NewWeighted(opts.Concurrent), done: done}
+	s.confined = probeOnce(opts.Log)
+	return s, nil
+}
+
+// Scan implements gatekeeper.Scanner. What was scanned with the same database
+// before is not scanned again.
+func (s *Scanner) Scan(ctx context.Context, subject policy.Subject, p policy.Platform) (*policy.Scan, *policy.Problem, error) {
+	key := p.Digest + " " + DatabaseChecksum(s.opts.Database)
+	r, known := s.done.Get(key)
+	if !known {
+		flight := s.flights.DoChan(key, func() (any, error) {
+			// Several judgements may wait for this scan: it does not end
+			// with the first of them.
+			r, err := s.scan(context.WithoutCancel(ctx), subject, p)
+			if err == nil {
+				s.done.Add(key, r)
+			}
+			return r, err
+		})
+		select {
+		case f := <-flight:
+			if f.Err != nil {
+				return nil, nil, fmt.Errorf("scan %s (%s): %w", p.Name, p.Digest, f.Err)
+			}
+			r, _ = f.Val.(result)
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+	if r.problem != "" {
+		return r.scan, &policy.Problem{Part: policy.PartVulnerabilities, Reason: r.problem}, nil
+	}
+	return r.scan, nil, nil
+}
+
+func (s *Scanner) scan(ctx context.Context, subject policy.Subject, p policy.Platform) (_ result, err error) {
+	defer func() {
+		// In a goroutine of its own a panic would end the service.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the scan panicked: %v", r)
+		}
+	}()
+	if err := s.places.Acquire(ctx, 1); err != nil {
+		return result{}, err
+	}
+	defer s.places.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	dir, err := os.MkdirTemp(s.opts.Dir, "gatekeeper-scan-")
+	if err != nil {
+		return result{}, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	layout := layout{dir: dir, source: s.source, repository: registry.Repository{Registry: subject.Registry, Name: subject.Repository}}
+	if err := layout.fetch(ctx, p.Digest, s.opts.MaxSize); err != nil {
+		return result{}, err
+	}
+	response, err := s.run(ctx, dir, Request{Layout: layout.path(), Database: s.opts.Database, Limits: s.opts.Limits})
+	switch {
+	case err != nil:
+		return result{}, err
+	case response.Error != "":
+		return result{}, errors.New(response.Error)
+	case response.Scan == nil:
+		return result{}, errors.New("the scanner answered nothing")
+	}
+	return result{response.Scan, response.Problem}, nil
+}
