@@ -17,7 +17,7 @@ func (g *Gate) carryOut(ctx context.Context, d Decision, promotions []policy.Pro
 	}
 	started := g.Now()
 	refs, note, err := g.promoteAll(ctx, d, promotions)
-	g.Observer.Stage("promotion", g.Now().Sub(started))
+	g.Observer.Stage(StagePromotion, g.Now().Sub(started))
 	var conflict *ConflictError
 	switch {
 	case errors.As(err, &conflict):

@@ -29,7 +29,7 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 	group.Go(func() (err error) {
 		started := g.Now()
 		ev.Image, err = g.Images.ReadImage(groupCtx, ev.Subject)
-		g.Observer.Stage("image", g.Now().Sub(started))
+		g.Observer.Stage(StageImage, g.Now().Sub(started))
 		if err != nil {
 			return fmt.Errorf("read %s@%s: %w", p.Repository, p.Digest, err)
 		}
@@ -53,7 +53,7 @@ func (g *Gate) collectSigned(ctx context.Context, s policy.Subject, authorities 
 	}
 	started := g.Now()
 	signed, err := g.Signatures.CollectSigned(ctx, s, authorities)
-	g.Observer.Stage("signatures", g.Now().Sub(started))
+	g.Observer.Stage(StageSignatures, g.Now().Sub(started))
 	if err != nil {
 		return signed, []policy.Problem{{Part: policy.PartSignatures, Reason: err.Error()}}
 	}
@@ -64,7 +64,7 @@ func (g *Gate) collectSigned(ctx context.Context, s policy.Subject, authorities 
 // many images are open at a time.
 func (g *Gate) scan(ctx context.Context, ev *policy.Evidence) []policy.Problem {
 	started := g.Now()
-	defer func() { g.Observer.Stage("scan", g.Now().Sub(started)) }()
+	defer func() { g.Observer.Stage(StageScan, g.Now().Sub(started)) }()
 	var problems []policy.Problem
 	for i := range ev.Image.Platforms {
 		platform := &ev.Image.Platforms[i]

@@ -107,6 +107,19 @@ type SubjectFinder interface {
 	SubjectOf(ctx context.Context, registry, repository, digest string) (string, error)
 }
 
+// The stages of a judgement that an Observer is told about.
+const (
+	StageImage      = "image"      // manifest, index and configurations
+	StageSignatures = "signatures" // signatures and attestations
+	StageScan       = "scan"       // all platforms
+	StagePromotion  = "promotion"  // copy and tags
+)
+
+// Stages lists every stage, for metrics.
+func Stages() []string {
+	return []string{StageImage, StageSignatures, StageScan, StagePromotion}
+}
+
 // Observer is told what happened, for metrics and the audit log.
 type Observer interface {
 	Stage(stage string, took time.Duration)

@@ -153,13 +153,13 @@ func TestGoldenImagesAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(got, func(a, b journal.GoldenCount) int {
+	slices.SortFunc(got, func(a, b gatekeeper.GoldenCount) int {
 		if a.Compliant {
 			return -1
 		}
 		return 1
 	})
-	want := []journal.GoldenCount{{Policy: "services", Compliant: true, Images: 1}, {Policy: "services", Compliant: false, Images: 1}}
+	want := []gatekeeper.GoldenCount{{Policy: "services", Compliant: true, Images: 1}, {Policy: "services", Compliant: false, Images: 1}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
@@ -15,17 +16,9 @@ func OpenStates() []string {
 	return []string{stateQueued, stateJudging, stateRetrying, string(policy.VerdictPending)}
 }
 
-// Queue is the work that is not finished.
-type Queue struct {
-	Pushes map[string]int // by state; every open state is there
-	// Oldest is the age of the oldest push that waits for the gatekeeper;
-	// one that waits for evidence does not count.
-	Oldest time.Duration
-}
-
 // Queue counts the work that is not finished.
-func (j *Journal) Queue(ctx context.Context) (Queue, error) {
-	q := Queue{Pushes: map[string]int{}}
+func (j *Journal) Queue(ctx context.Context) (gatekeeper.Queue, error) {
+	q := gatekeeper.Queue{Pushes: map[string]int{}}
 	for _, s := range OpenStates() {
 		q.Pushes[s] = 0
 	}
@@ -50,16 +43,9 @@ func (j *Journal) Queue(ctx context.Context) (Queue, error) {
 	return q, nil
 }
 
-// GoldenCount says how many golden images a policy let through.
-type GoldenCount struct {
-	Policy    string
-	Compliant bool // the newest judgement of the image still says yes
-	Images    int
-}
-
 // GoldenImages counts the images that golden tags point to, by the policies
 // that let them through.
-func (j *Journal) GoldenImages(ctx context.Context) ([]GoldenCount, error) {
+func (j *Journal) GoldenImages(ctx context.Context) ([]gatekeeper.GoldenCount, error) {
 	const query = `
 		WITH current AS (
 		  SELECT g.registry, g.repository, g.digest, d.policies, d.source, d.repository AS pushed_to
@@ -70,7 +56,7 @@ func (j *Journal) GoldenImages(ctx context.Context) ([]GoldenCount, error) {
 		SELECT policies, (SELECT n.verdict = 'promoted' FROM decisions n WHERE n.digest = current.digest AND n.source = current.source
 		  AND n.repository = current.pushed_to AND n.verdict IN ('promoted', 'rejected') ORDER BY n.id DESC LIMIT 1), count(*)
 		FROM current GROUP BY 1, 2`
-	counts := map[GoldenCount]int{}
+	counts := map[gatekeeper.GoldenCount]int{}
 	err := eachRow(ctx, j.read, query, nil, func(rows *sql.Rows) error {
 		var policies string
 		var compliant sql.NullBool
@@ -79,14 +65,14 @@ func (j *Journal) GoldenImages(ctx context.Context) ([]GoldenCount, error) {
 			return err
 		}
 		for name := range strings.SplitSeq(strings.Trim(policies, ","), ",") {
-			counts[GoldenCount{Policy: name, Compliant: compliant.Bool}] += n
+			counts[gatekeeper.GoldenCount{Policy: name, Compliant: compliant.Bool}] += n
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("count golden images: %w", err)
 	}
-	list := make([]GoldenCount, 0, len(counts))
+	list := make([]gatekeeper.GoldenCount, 0, len(counts))
 	for c, n := range counts {
 		c.Images = n
 		list = append(list, c)

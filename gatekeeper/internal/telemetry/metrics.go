@@ -1,0 +1,209 @@
+// Package telemetry measures the service for Prometheus and writes the audit
+// log. Label values are bounded, and every series exists from the start.
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// Label values beside those that the configuration names.
+const (
+	noPolicy      = "none"    // decisions and findings of no single policy
+	unknownSource = "unknown" // never a name out of a request
+	noAnswer      = "error"   // a request that got no response
+	otherCode     = "other"
+)
+
+// Deps is what Metrics works with. Every field is required.
+type Deps struct {
+	Registerer prometheus.Registerer
+	Sources    []string // registries that report pushes
+	Outcomes   []string // of notifications
+	Registries []string
+	Policies   []*policy.Compiled
+	State      State
+	// Database returns when the installed vulnerability database was built;
+	// false when there is none.
+	Database func() (built time.Time, ok bool)
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Metrics implements the gate's and the registries' observers. It is safe for
+// concurrent use.
+type Metrics struct {
+	deps           Deps
+	notifications  *prometheus.CounterVec
+	decisions      *prometheus.CounterVec
+	findings       *prometheus.CounterVec
+	pushToVerdict  *prometheus.HistogramVec
+	stages         *prometheus.HistogramVec
+	requests       *prometheus.CounterVec
+	blobBytes      *prometheus.CounterVec
+	reconcileFound *prometheus.CounterVec
+}
+
+// New registers every metric.
+func New(deps Deps) (*Metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	}
+	m := &Metrics{
+		deps:          deps,
+		notifications: counter("gatekeeper_notifications_total", "Notifications and the events in them, by what became of them.", "source", "outcome"),
+		decisions:     counter("gatekeeper_decisions_total", "Recorded decisions.", "policy", "verdict", "mode"),
+		findings:      counter("gatekeeper_findings_total", "Findings of recorded decisions.", "policy", "check", "reason"),
+		pushToVerdict: histogram("gatekeeper_push_to_verdict_seconds", "Time from the acceptance of a push to the decision; to the golden tag when promoted.",
+			[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}, "policy", "verdict"),
+		stages: histogram("gatekeeper_stage_seconds", "Time taken by a stage of a judgement.",
+			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}, "stage"),
+		requests:       counter("gatekeeper_registry_requests_total", "Requests to registries, by status code.", "registry", "code"),
+		blobBytes:      counter("gatekeeper_blob_bytes_total", "Bytes of blobs read from (in) and written to (out) registries.", "registry", "direction"),
+		reconcileFound: counter("gatekeeper_reconcile_missed_total", "Pushes that no notification reported. Stays 0: this version does not reconcile.", "source"),
+	}
+	m.initialise()
+	for _, c := range []prometheus.Collector{
+		m.notifications, m.decisions, m.findings, m.pushToVerdict, m.stages, m.requests, m.blobBytes, m.reconcileFound, newCollector(deps),
+	} {
+		if err := deps.Registerer.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// initialise makes every series exist.
+func (m *Metrics) initialise() {
+	for _, source := range append([]string{unknownSource}, m.deps.Sources...) {
+		for _, outcome := range m.deps.Outcomes {
+			m.notifications.WithLabelValues(source, outcome)
+		}
+	}
+	for _, source := range m.deps.Sources {
+		m.reconcileFound.WithLabelValues(source)
+	}
+	m.initialisePolicy(noPolicy, policy.ModeEnforce, policy.ModeAudit)
+	for _, p := range m.deps.Policies {
+		m.initialisePolicy(p.Name(), p.Mode())
+	}
+	for _, stage := range gatekeeper.Stages() {
+		m.stages.WithLabelValues(stage)
+	}
+	for _, registry := range m.deps.Registries {
+		for _, code := range codes() {
+			m.requests.WithLabelValues(registry, code)
+		}
+		m.blobBytes.WithLabelValues(registry, "in")
+		m.blobBytes.WithLabelValues(registry, "out")
+	}
+}
+
+func (m *Metrics) initialisePolicy(name string, modes ...policy.Mode) {
+	for _, verdict := range policy.Verdicts() {
+		m.pushToVerdict.WithLabelValues(name, string(verdict))
+		for _, mode := range modes {
+			m.decisions.WithLabelValues(name, string(verdict), string(mode))
+		}
+	}
+	for _, check := range policy.Checks() {
+		for _, reason := range policy.Reasons() {
+			m.findings.WithLabelValues(name, string(check), string(reason))
+		}
+	}
+}
+
+// codes lists the values of the label code: the status codes that the OCI
+// distribution-spec and usual proxies answer with, and what stands for others.
+func codes() []string {
+	return []string{
+		"200", "201", "202", "204", "206", "301", "302", "303", "304", "307", "308", "400", "401", "403", "404", "405", "409",
+		"412", "413", "415", "416", "429", "500", "502", "503", "504", otherCode, noAnswer,
+	}
+}
+
+// Notification counts n events, or one request, with an outcome.
+func (m *Metrics) Notification(source, outcome string, n int) {
+	for _, known := range m.deps.Sources {
+		if source == known {
+			m.notifications.WithLabelValues(source, outcome).Add(float64(n))
+			return
+		}
+	}
+	m.notifications.WithLabelValues(unknownSource, outcome).Add(float64(n))
+}
+
+// Stage implements gatekeeper.Observer.
+func (m *Metrics) Stage(stage string, took time.Duration) {
+	m.stages.WithLabelValues(stage).Observe(took.Seconds())
+}
+
+// Decided implements gatekeeper.Observer: it counts the decision and writes
+// it to the audit log.
+func (m *Metrics) Decided(ctx context.Context, d gatekeeper.Decision) {
+	for _, f := range d.Findings {
+		m.findings.WithLabelValues(noPolicy, string(f.Check), string(f.Reason)).Inc()
+	}
+	for _, r := range d.Results {
+		verdict := r.Verdict
+		if refused(d) {
+			verdict = d.Verdict
+		}
+		m.count(r.Policy, verdict, r.Mode, d.Took)
+		for _, f := range r.Findings {
+			m.findings.WithLabelValues(r.Policy, string(f.Check), string(f.Reason)).Inc()
+		}
+	}
+	if len(d.Results) == 0 {
+		m.count(noPolicy, d.Verdict, d.Mode, d.Took)
+	}
+	m.audit(ctx, d)
+}
+
+// refused says whether a policy's yes was overruled: an immutable tag is taken.
+func refused(d gatekeeper.Decision) bool {
+	for _, f := range d.Findings {
+		if f.Outcome == policy.OutcomeFail {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Metrics) count(name string, verdict policy.Verdict, mode policy.Mode, took time.Duration) {
+	m.decisions.WithLabelValues(name, string(verdict), string(mode)).Inc()
+	m.pushToVerdict.WithLabelValues(name, string(verdict)).Observe(took.Seconds())
+}
+
+// RegistryRequest implements registry.Observer; status 0 is no answer.
+func (m *Metrics) RegistryRequest(registry string, status int) {
+	m.requests.WithLabelValues(registry, code(status)).Inc()
+}
+
+func code(status int) string {
+	if status == 0 {
+		return noAnswer
+	}
+	text := strconv.Itoa(status)
+	for _, known := range codes() {
+		if text == known {
+			return text
+		}
+	}
+	return otherCode
+}
+
+// BlobBytes implements registry.Observer.
+func (m *Metrics) BlobBytes(registry, direction string, n int64) {
+	m.blobBytes.WithLabelValues(registry, direction).Add(float64(n))
+}
