@@ -30,7 +30,7 @@ func (g *Gate) decide(ctx context.Context, p Push) (Decision, error) {
 	}
 	started := g.Now()
 	ev, err := g.collect(ctx, p, matching)
-	g.Observer.Stage("evidence", g.Now().Sub(started))
+	g.Observer.Stage(StageEvidence, g.Now().Sub(started))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return g.decideNoImage(p, matching, policy.ReasonAbsent, err), nil
@@ -46,7 +46,7 @@ func (g *Gate) decide(ctx context.Context, p Push) (Decision, error) {
 		d.Results = append(d.Results, policy.Evaluate(c, ev, now))
 	}
 	d.combine()
-	g.Observer.Stage("policy", g.Now().Sub(now))
+	g.Observer.Stage(StagePolicy, g.Now().Sub(now))
 	return d, nil
 }
 

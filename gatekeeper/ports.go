@@ -109,15 +109,17 @@ type SubjectFinder interface {
 
 // The stages of a judgement that an Observer is told about.
 const (
+	StageEvidence   = "evidence"   // all of the evidence
 	StageImage      = "image"      // manifest, index and configurations
 	StageSignatures = "signatures" // signatures and attestations
 	StageScan       = "scan"       // all platforms
+	StagePolicy     = "policy"     // the evaluation
 	StagePromotion  = "promotion"  // copy and tags
 )
 
 // Stages lists every stage, for metrics.
 func Stages() []string {
-	return []string{StageImage, StageSignatures, StageScan, StagePromotion}
+	return []string{StageEvidence, StageImage, StageSignatures, StageScan, StagePolicy, StagePromotion}
 }
 
 // Observer is told what happened, for metrics and the audit log.

@@ -90,6 +90,9 @@ func applyDefaults(p *Policy) {
 // Name is the policy's name.
 func (c *Compiled) Name() string { return c.policy.Metadata.Name }
 
+// Description is what the policy says about itself.
+func (c *Compiled) Description() string { return c.policy.Metadata.Description }
+
 // Mode says whether a yes has an effect.
 func (c *Compiled) Mode() Mode { return c.policy.Spec.Mode }
 

@@ -103,17 +103,16 @@ func (e *evaluation) checkOperatingSystems() {
 
 func (e *evaluation) checkSystem(p Platform, os OperatingSystem) {
 	rule := e.spec.PatchLevel.OperatingSystems
-	name := strings.TrimSpace(os.ID + " " + os.Version)
+	name := "the operating system is " + strings.TrimSpace(os.ID+" "+os.Version)
 	admitted := slices.ContainsFunc(e.compiled.systems, func(r systemRange) bool { return r.admits(os) })
 	if len(rule.Allow) > 0 && !admitted {
-		e.refuseSystem(p, ReasonDenied, name, "build on one of: "+strings.Join(rule.Allow, ", "))
-		return
+		e.refuseSystem(p, ReasonDenied, name+", which is not on the list", "build on one of: "+strings.Join(rule.Allow, ", "))
 	}
 	if rule.EndOfLife != "deny" {
 		return
 	}
 	switch {
-	case os.EndOfLife == nil && !os.Rolling && !admitted:
+	case os.EndOfLife == nil && !os.Rolling && !admitted && len(rule.Allow) == 0:
 		e.refuseSystem(p, ReasonUnrecognised, name+", whose end of life is not known",
 			"build on a supported distribution, or have the security team name this one in operatingSystems.allow")
 	case os.EndOfLife != nil && !e.now.Before(*os.EndOfLife):

@@ -135,7 +135,10 @@ func (e *evaluation) classify(t tally, what string) (Outcome, Reason, string) {
 	case t.malformed > 0:
 		return OutcomeFail, ReasonMalformed, plural(t.malformed, "malformed "+what) + because
 	}
-	return e.missing(), ReasonAbsent, "no " + what
+	if e.missing() == OutcomePending {
+		return OutcomePending, ReasonAbsent, "no " + what + " yet"
+	}
+	return OutcomeFail, ReasonAbsent, "no " + what + " arrived within " + e.spec.Wait.String()
 }
 
 func plural(n int, what string) string {

@@ -27,7 +27,7 @@ type Config struct {
 	Registries []Registry `yaml:"registries" json:"registries"`
 	Scanner    Scanner    `yaml:"scanner" json:"scanner,omitempty"`
 	Policies   string     `yaml:"policies" json:"policies" jsonschema:"description=a policy file or a folder of them"`
-	Workers    int        `yaml:"workers" json:"workers,omitempty" jsonschema:"minimum=1,maximum=256,description=pushes judged at a time; 4 when left out"`
+	Workers    int        `yaml:"workers" json:"workers,omitempty" jsonschema:"minimum=1,maximum=256,description=pushes judged at a time; 16 when left out"`
 
 	// Not supported yet; refused when set.
 	Signing any `yaml:"signing" json:"-"`

@@ -23,7 +23,9 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"golang.org/x/sys/unix"
-	_ "modernc.org/sqlite" // the database driver
+	// The database driver. Grype links this fork of modernc.org/sqlite, and only one
+	// of the two can be in a program: both register the name "sqlite".
+	_ "github.com/glebarez/go-sqlite"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 )
@@ -38,7 +40,7 @@ var schema string
 type Deps struct {
 	Now func() time.Time
 	Log *slog.Logger
-	// Workers is how many pushes are processed at a time; 4 when zero.
+	// Workers is how many pushes are processed at a time; 16 when zero.
 	Workers int
 	// Backoff is the pause after the n-th failed attempt in a row, n from 1;
 	// exponential with jitter when nil.
@@ -114,7 +116,7 @@ func (j *Journal) prepareCompression() (err error) {
 
 func withDefaults(deps Deps) Deps {
 	if deps.Workers == 0 {
-		deps.Workers = 4
+		deps.Workers = 16
 	}
 	if deps.Backoff == nil {
 		deps.Backoff = backoff

@@ -135,6 +135,9 @@ func (h *Handler) showImage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	status, err := h.deps.Decisions.Lookup(r.Context(), repository, reference)
+	if rest, ok := withoutHost(repository); ok && errors.Is(err, gatekeeper.ErrNotFound) {
+		status, err = h.deps.Decisions.Lookup(r.Context(), rest, reference)
+	}
 	if err != nil {
 		return err
 	}
@@ -158,6 +161,12 @@ func splitImage(image string) (repository, reference string, err error) {
 		return image[:i], image[i+1:], nil
 	}
 	return image, "latest", nil
+}
+
+// withoutHost drops a registry's host, for names as docker push takes them.
+func withoutHost(repository string) (string, bool) {
+	host, rest, ok := strings.Cut(repository, "/")
+	return rest, ok && (strings.ContainsAny(host, ".:") || host == "localhost")
 }
 
 func (h *Handler) listPolicies(w http.ResponseWriter, _ *http.Request) error {

@@ -5,6 +5,7 @@ package sampleimage
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -36,11 +37,10 @@ type Spec struct {
 	Content      string // makes images with the same packages differ
 }
 
+func (s Spec) architecture() string { return cmp.Or(s.Architecture, "amd64") }
+
 // Image builds an image. The same Spec makes the same digest.
 func Image(s Spec) (v1.Image, error) {
-	if s.Architecture == "" {
-		s.Architecture = "amd64"
-	}
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		data, err := archive(s)
 		return io.NopCloser(bytes.NewReader(data)), err
@@ -50,7 +50,7 @@ func Image(s Spec) (v1.Image, error) {
 	}
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	img, err = mutate.ConfigFile(img, &v1.ConfigFile{
-		OS: "linux", Architecture: s.Architecture, Created: v1.Time{Time: s.Created.UTC().Truncate(time.Second)},
+		OS: "linux", Architecture: s.architecture(), Created: v1.Time{Time: s.Created.UTC().Truncate(time.Second)},
 		RootFS: v1.RootFS{Type: "layers"},
 		Config: v1.Config{User: s.User, Labels: s.Labels, Cmd: []string{"/bin/true"}},
 	})
@@ -73,7 +73,7 @@ func Index(specs ...Spec) (v1.ImageIndex, error) {
 			return nil, err
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: s.Architecture}},
+			Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: s.architecture()}},
 		})
 	}
 	return index, nil
@@ -124,7 +124,7 @@ func packages(s Spec) string {
 			continue
 		}
 		fmt.Fprintf(&b, "Package: %s\nStatus: install ok installed\nArchitecture: %s\nSource: %s\nVersion: %s\nMaintainer: Debian\nDescription: sample\n\n",
-			p.Name, s.Architecture, p.Source, p.Version)
+			p.Name, s.architecture(), p.Source, p.Version)
 	}
 	return b.String()
 }

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"cmp"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/app"
+)
+
+func explain(streams app.Streams) *cobra.Command {
+	var o app.ExplainOptions
+	c := &cobra.Command{
+		Use:   "explain IMAGE",
+		Short: "Say what was decided about an image and what to do about it",
+		Long: `Ask the service what it decided about an image that was pushed, and why.
+
+Exit status: 0 when there is an answer, 3 when there is none.`,
+		Example: "  gatekeeper explain team-a/app:v1.2.3\n  gatekeeper explain --server https://gatekeeper.example.com team-a/app@sha256:…",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Image = args[0]
+			return app.Explain(c.Context(), o, streams)
+		},
+	}
+	serverFlags(c, &o.Server)
+	c.Flags().StringVarP(&o.Output, "output", "o", "text", "text or json")
+	return c
+}
+
+func decisions(streams app.Streams) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "decisions",
+		Short:   "List and show decisions of the service",
+		Example: "  gatekeeper decisions list --verdict rejected\n  gatekeeper decisions show 42",
+	}
+	c.AddCommand(decisionsList(streams), decisionsShow(streams))
+	return c
+}
+
+func decisionsList(streams app.Streams) *cobra.Command {
+	var o app.ListOptions
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List decisions, newest first",
+		Example: "  gatekeeper decisions list --repository team-a/app --verdict rejected -o json",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return app.ListDecisions(c.Context(), o, streams) },
+	}
+	serverFlags(c, &o.Server)
+	c.Flags().StringVar(&o.Verdict, "verdict", "", "promoted, rejected, pending, superseded or error")
+	c.Flags().StringVar(&o.Repository, "repository", "", "only this repository")
+	c.Flags().StringVar(&o.Tag, "tag", "", "only this tag")
+	c.Flags().StringVar(&o.Policy, "policy", "", "only decisions of this policy")
+	c.Flags().IntVar(&o.Limit, "limit", 50, "how many, at most 500")
+	c.Flags().StringVarP(&o.Output, "output", "o", "text", "text or json")
+	return c
+}
+
+func decisionsShow(streams app.Streams) *cobra.Command {
+	var o app.ShowOptions
+	c := &cobra.Command{
+		Use:     "show ID",
+		Short:   "Show one decision with all its findings",
+		Example: "  gatekeeper decisions show 42 -o json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.ID = args[0]
+			return app.ShowDecision(c.Context(), o, streams)
+		},
+	}
+	serverFlags(c, &o.Server)
+	c.Flags().StringVarP(&o.Output, "output", "o", "text", "text or json")
+	return c
+}
+
+func policyCommands(streams app.Streams) *cobra.Command {
+	c := &cobra.Command{Use: "policy", Short: "Work on policy files", Example: "  gatekeeper policy lint policies/"}
+	var output string
+	lint := &cobra.Command{
+		Use:   "lint PATH…",
+		Short: "Check policy files",
+		Long: `Check policy files and folders of them: every mistake is named with its file, line
+and column, and what to write instead.
+
+Exit status: 0 sound, 1 mistakes found, 2 usage.`,
+		Example: "  gatekeeper policy lint policies/\n  gatekeeper policy lint -o json services.yaml",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return app.LintPolicies(args, output, streams) },
+	}
+	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.AddCommand(lint)
+	return c
+}
+
+func configCommands(streams app.Streams) *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "Work on configuration files", Example: "  gatekeeper config lint gatekeeper.yaml"}
+	var output string
+	lint := &cobra.Command{
+		Use:     "lint FILE",
+		Short:   "Check a configuration file and the policies it names",
+		Long:    "Check a configuration file and the policies it names.\n\nExit status: 0 sound, 1 mistakes found, 2 usage.",
+		Example: "  gatekeeper config lint /etc/gatekeeper/gatekeeper.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return app.LintConfig(args[0], output, streams) },
+	}
+	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	schema := &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of the configuration file",
+		Example: "  gatekeeper config schema > gatekeeper.schema.json",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return app.PrintConfigSchema(streams) },
+	}
+	c.AddCommand(lint, schema)
+	return c
+}
+
+func databaseCommands(streams app.Streams) *cobra.Command {
+	var o app.DatabaseOptions
+	c := &cobra.Command{
+		Use:     "db",
+		Short:   "The vulnerability database",
+		Example: "  gatekeeper db update\n  gatekeeper db import vulnerability-db.tar.zst\n  gatekeeper db status",
+	}
+	c.PersistentFlags().StringVarP(&o.Config, "config", "c", os.Getenv("GATEKEEPER_CONFIG"), "configuration file [$GATEKEEPER_CONFIG]")
+	c.PersistentFlags().StringVar(&o.Data, "data", "gatekeeper-data", "folder of a service that runs without a configuration")
+	c.PersistentFlags().StringVarP(&o.Output, "output", "o", "text", "text or json")
+	c.AddCommand(
+		&cobra.Command{
+			Use: "update", Short: "Fetch the newest database from the vendor or the configured mirror", Args: cobra.NoArgs,
+			Example: "  gatekeeper db update --config gatekeeper.yaml",
+			RunE:    func(c *cobra.Command, _ []string) error { return app.UpdateDatabase(c.Context(), o, streams) },
+		},
+		databaseImport(&o, streams),
+		&cobra.Command{
+			Use: "status", Short: "Say which database is installed and how old it is", Args: cobra.NoArgs,
+			Example: "  gatekeeper db status -o json",
+			RunE:    func(c *cobra.Command, _ []string) error { return app.DatabaseStatus(c.Context(), o, streams) },
+		},
+	)
+	return c
+}
+
+func databaseImport(o *app.DatabaseOptions, streams app.Streams) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "import FILE",
+		Short:   "Install a database from an archive, for machines without a way out",
+		Example: "  gatekeeper db import vulnerability-db_v6.tar.zst --sha256 2c26b46b…",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Archive = args[0]
+			return app.ImportDatabase(c.Context(), *o, streams)
+		},
+	}
+	c.Flags().StringVar(&o.SHA256, "sha256", "", "refuse the archive unless it has this SHA-256")
+	return c
+}
+
+func serverFlags(c *cobra.Command, s *app.Server) {
+	c.Flags().StringVar(&s.URL, "server", cmp.Or(os.Getenv("GATEKEEPER_SERVER"), "http://127.0.0.1:8080"), "the service's API [$GATEKEEPER_SERVER]")
+	c.Flags().StringVar(&s.TokenFile, "token-file", os.Getenv("GATEKEEPER_TOKEN_FILE"), "file with the API's bearer token [$GATEKEEPER_TOKEN_FILE]")
+}

@@ -1,0 +1,162 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/image"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/worker"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
+)
+
+// Worker runs the confined scanner when the arguments of the process ask for
+// it.
+func Worker(args []string) (status int, asked bool) {
+	return worker.Main(args, os.Stdin, os.Stdout)
+}
+
+// userAgent is how registries see the gatekeeper; the prefix gatekeeper/ is
+// how notifications about its own copies are told from others.
+func userAgent() string {
+	return ownUserAgent + strings.Trim(Version(), "()")
+}
+
+const ownUserAgent = "gatekeeper/"
+
+// observer is told about both judgements and traffic.
+type observer interface {
+	gatekeeper.Observer
+	registry.Observer
+}
+
+// setup is a configuration with everything that can be checked without
+// starting anything.
+type setup struct {
+	config   *config.Config
+	policies []policyfile.Policy
+	// wrap adds to the requests for the registry of a name; may be nil.
+	wrap map[string]func(http.RoundTripper) http.RoundTripper
+}
+
+// load reads a configuration file and the policies it names.
+func load(file string) (*setup, error) {
+	c, err := config.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	return withPolicies(c)
+}
+
+func withPolicies(c *config.Config) (*setup, error) {
+	policies, err := loadPolicies(c.Policies)
+	if err != nil {
+		return nil, err
+	}
+	registries := map[string]bool{}
+	for _, r := range c.Registries {
+		registries[r.Name] = true
+	}
+	if err := checkDestinations(policies, registries); err != nil {
+		return nil, err
+	}
+	return &setup{config: c, policies: policies}, nil
+}
+
+// compiled lists the policies in force.
+func (s *setup) compiled() []*policy.Compiled {
+	all := make([]*policy.Compiled, 0, len(s.policies))
+	for _, p := range s.policies {
+		all = append(all, p.Compiled)
+	}
+	return all
+}
+
+// dir is the folder of the journal, where everything else is kept too.
+func (s *setup) dir() string {
+	return filepath.Dir(strings.TrimPrefix(s.config.Storage.URL, "sqlite://"))
+}
+
+// registries prepares the clients of the configured registries.
+func (s *setup) registries(o registry.Observer) (*registry.Registries, error) {
+	var all []registry.Settings
+	for _, r := range s.config.Registries {
+		one, err := registrySettings(r)
+		if err != nil {
+			return nil, err
+		}
+		one.Wrap = s.wrap[r.Name]
+		all = append(all, one)
+	}
+	return registry.New(all, registry.Deps{Observer: o, UserAgent: userAgent(), Now: time.Now})
+}
+
+// scanner prepares the scanner; images are unpacked below dir.
+func (s *setup) scanner(source scan.Source, dir string, log *slog.Logger) (*scan.Scanner, error) {
+	memory, maxSize, err := s.config.Scanner.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return scan.New(source, scan.Options{
+		Database: s.config.Scanner.Database.Dir, Dir: dir, MaxSize: int64(min(maxSize, math.MaxInt64)), //nolint:gosec // bounded
+		Timeout: time.Duration(s.config.Scanner.Timeout), Concurrent: int64(s.config.Scanner.Concurrent),
+		Limits: scan.Limits{Memory: memory}, Log: log,
+	})
+}
+
+// records is what a gate keeps its books in.
+type records interface {
+	gatekeeper.Ledger
+	gatekeeper.History
+	gatekeeper.Waker
+}
+
+// gate assembles the gate.
+func (s *setup) gate(registries *registry.Registries, scanner gatekeeper.Scanner, books records, o gatekeeper.Observer, log *slog.Logger) *gatekeeper.Gate {
+	policies := s.compiled()
+	return gatekeeper.New(gatekeeper.Deps{
+		Policies: func() []*policy.Compiled { return policies },
+		Ledger:   books, History: books, Waker: books,
+		Resolver: registries, Subjects: registries,
+		Images:     image.New(registries),
+		Signatures: signature.New(registries, signature.Limits{}),
+		Scanner:    scanner,
+		Promoter:   promote.New(registries),
+		Observer:   o,
+		Now:        time.Now,
+		Log:        log,
+	})
+}
+
+// checker answers what would be decided about an image.
+type checker struct {
+	registries *registry.Registries
+	gate       *gatekeeper.Gate
+}
+
+// Check implements web.Checker.
+func (c checker) Check(ctx context.Context, reference string) (gatekeeper.Decision, error) {
+	image, err := c.registries.Locate(reference)
+	if err != nil {
+		return gatekeeper.Decision{}, fmt.Errorf("%w: %w", web.ErrImage, err)
+	}
+	if image.Tag == "" {
+		return gatekeeper.Decision{}, fmt.Errorf("%w: %s has no tag, which policies match and golden tags are made from; write REPOSITORY:TAG or REPOSITORY:TAG@%s",
+			web.ErrImage, reference, image.Digest)
+	}
+	return c.gate.Check(ctx, image.Registry, image.Repository, image.Tag, image.Digest)
+}

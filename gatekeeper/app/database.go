@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
+)
+
+// DatabaseOptions are the flags of db.
+type DatabaseOptions struct {
+	Config  string // file; empty: a service without a configuration
+	Data    string // folder; only without Config
+	Output  string
+	Archive string // for import
+	SHA256  string // for import; empty: not checked
+}
+
+// place says where the database is kept, where it comes from, and how old it
+// may be.
+func (o DatabaseOptions) place() (config.Database, error) {
+	if err := checkOutput(o.Output); err != nil {
+		return config.Database{}, err
+	}
+	if o.Config != "" {
+		c, err := config.Load(o.Config)
+		if err != nil {
+			return config.Database{}, status(StatusUsage, err)
+		}
+		return c.Scanner.Database, nil
+	}
+	c, err := oneMachineConfig(o.Data, stagingAddress, goldenAddress, adminAddress)
+	if err != nil {
+		return config.Database{}, status(StatusUsage, err)
+	}
+	return c.Scanner.Database, nil
+}
+
+// UpdateDatabase installs the newest database.
+func UpdateDatabase(ctx context.Context, o DatabaseOptions, streams Streams) error {
+	place, err := o.place()
+	if err != nil {
+		return err
+	}
+	newer, err := database.Update(ctx, place.Dir, place.URL)
+	if err != nil {
+		return status(StatusUndecided, err)
+	}
+	headline := "the database was already the newest"
+	if newer {
+		headline = "a newer database was installed"
+	}
+	return o.print(place, headline, streams)
+}
+
+// ImportDatabase installs a database from a file.
+func ImportDatabase(ctx context.Context, o DatabaseOptions, streams Streams) error {
+	place, err := o.place()
+	if err != nil {
+		return err
+	}
+	if err := database.Import(ctx, place.Dir, o.Archive, o.SHA256); err != nil {
+		return status(StatusUndecided, err)
+	}
+	return o.print(place, "the database was installed", streams)
+}
+
+// DatabaseStatus says which database is installed. An outdated or damaged one
+// has exit status 1, none at all 3.
+func DatabaseStatus(_ context.Context, o DatabaseOptions, streams Streams) error {
+	place, err := o.place()
+	if err != nil {
+		return err
+	}
+	s, err := database.Verify(place.Dir)
+	switch {
+	case errors.Is(err, database.ErrAbsent):
+		return status(StatusUndecided, err)
+	case err != nil:
+		return status(StatusRejected, err)
+	}
+	if err := o.print(place, "", streams); err != nil {
+		return err
+	}
+	if age := time.Since(s.Built); age > time.Duration(place.MaxAge) {
+		return status(StatusRejected, fmt.Errorf("the database is older than %s; run gatekeeper db update", place.MaxAge))
+	}
+	return nil
+}
+
+// databaseReport is what is printed as JSON.
+type databaseReport struct {
+	database.Status
+	AgeSeconds float64 `json:"ageSeconds"`
+	Outdated   bool    `json:"outdated"`
+	Message    string  `json:"message,omitempty"`
+}
+
+func (o DatabaseOptions) print(place config.Database, headline string, streams Streams) error {
+	s, err := database.Describe(place.Dir)
+	if err != nil {
+		return status(StatusUndecided, err)
+	}
+	age := time.Since(s.Built)
+	if o.Output == outputJSON {
+		return printJSON(streams.Out, databaseReport{s, age.Seconds(), age > time.Duration(place.MaxAge), headline})
+	}
+	if headline != "" {
+		if _, err := fmt.Fprintln(streams.Out, headline); err != nil {
+			return err
+		}
+	}
+	note := ""
+	if s.Sample {
+		note = "\nsample    for demonstrations only: real advisories, far too few to judge images by"
+	}
+	_, err = fmt.Fprintf(streams.Out, "folder    %s\nbuilt     %s, %s ago\nschema    %s\nchecksum  %s%s\n",
+		s.Dir, s.Built.UTC().Format(time.DateTime), age.Round(time.Minute), s.Schema, s.Checksum, note)
+	return err
+}

@@ -1,0 +1,116 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
+	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
+	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
+)
+
+// lintReport is what lint prints as JSON.
+type lintReport struct {
+	Sound    bool      `json:"sound"`
+	Mistakes []mistake `json:"mistakes"`
+	Policies []string  `json:"policies,omitempty"` // names of the sound ones
+}
+
+// mistake is one error, with its place when it has one.
+type mistake struct {
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Message string `json:"message"`
+}
+
+// LintPolicies checks policy files and folders.
+func LintPolicies(locations []string, output string, streams Streams) error {
+	if err := checkOutput(output); err != nil {
+		return err
+	}
+	var all []policyfile.Policy
+	var errs []error
+	for _, location := range locations {
+		policies, err := loadPolicies(location)
+		all, errs = append(all, policies...), append(errs, err)
+	}
+	return printLint(output, all, errors.Join(errs...), streams)
+}
+
+// LintConfig checks a configuration file and the policies it names.
+func LintConfig(file, output string, streams Streams) error {
+	if err := checkOutput(output); err != nil {
+		return err
+	}
+	s, err := load(file)
+	if err != nil {
+		return printLint(output, nil, err, streams)
+	}
+	if _, err = s.registries(unobserved{}); err == nil {
+		_, err = sources(s.config)
+	}
+	if err == nil {
+		_, err = s.config.Admin.Token()
+	}
+	return printLint(output, s.policies, err, streams)
+}
+
+func printLint(output string, policies []policyfile.Policy, err error, streams Streams) error {
+	found := lintReport{Sound: err == nil, Mistakes: mistakes(err)}
+	for _, p := range policies {
+		found.Policies = append(found.Policies, p.Name())
+	}
+	code := StatusOK
+	if !found.Sound {
+		code = StatusRejected
+	}
+	if output == outputJSON {
+		if err := printJSON(streams.Out, found); err != nil {
+			return err
+		}
+		return status(code, nil)
+	}
+	if err != nil {
+		return status(code, err)
+	}
+	for _, p := range policies {
+		if _, err := fmt.Fprintf(streams.Out, "%s: policy %s is sound (%s)\n", p.File, p.Name(), p.Fingerprint()); err != nil {
+			return err
+		}
+	}
+	if len(policies) == 0 {
+		_, err := fmt.Fprintln(streams.Out, "no policy: nothing would be promoted")
+		return err
+	}
+	return nil
+}
+
+// mistakes takes joined errors apart.
+func mistakes(err error) []mistake {
+	if err == nil {
+		return []mistake{}
+	}
+	var placed *strictyaml.Error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what is joined at this level is taken apart
+		var all []mistake
+		for _, e := range joined.Unwrap() {
+			all = append(all, mistakes(e)...)
+		}
+		return all
+	}
+	if errors.As(err, &placed) {
+		return []mistake{{File: placed.File, Line: placed.Line, Column: placed.Column, Message: placed.Message}}
+	}
+	return []mistake{{Message: err.Error()}}
+}
+
+// PrintConfigSchema prints the JSON Schema of the configuration file.
+func PrintConfigSchema(streams Streams) error {
+	text, err := config.Schema()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(streams.Out, string(text))
+	return err
+}

@@ -1,0 +1,271 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
+	"github.com/golden-gatekeeper/gatekeeper/notifications"
+	"github.com/golden-gatekeeper/gatekeeper/notifications/distribution"
+)
+
+// The limits of the listeners.
+const (
+	maxConnections  = 512 // of each listener
+	headerTimeout   = 10 * time.Second
+	readTimeout     = 30 * time.Second
+	idleTimeout     = 2 * time.Minute
+	maxHeader       = 32 << 10 // bytes
+	shutdownTimeout = 10 * time.Second
+)
+
+// service is the running gatekeeper.
+type service struct {
+	setup    *setup
+	log      *slog.Logger
+	journal  *journal.Journal
+	gate     *gatekeeper.Gate
+	webhooks net.Listener
+	admin    net.Listener // the same as webhooks when the addresses are the same
+	servers  map[net.Listener]http.Handler
+}
+
+// listen opens the listeners of a configuration. One address for both means
+// one listener.
+func listen(ctx context.Context, l config.Listen) (webhooks, admin net.Listener, err error) {
+	var lc net.ListenConfig
+	if webhooks, err = lc.Listen(ctx, "tcp", l.Webhooks); err != nil {
+		return nil, nil, fmt.Errorf("listen.webhooks: %w", err)
+	}
+	if _, port, err := net.SplitHostPort(l.Webhooks); err == nil && port != "0" && l.Admin == l.Webhooks {
+		return webhooks, webhooks, nil
+	}
+	if admin, err = lc.Listen(ctx, "tcp", l.Admin); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("listen.admin: %w", err), webhooks.Close())
+	}
+	return webhooks, admin, nil
+}
+
+// newService assembles the service. It takes the listeners over.
+func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log *slog.Logger) (_ *service, err error) {
+	svc := &service{setup: s, log: log, webhooks: webhooks, admin: admin, servers: map[net.Listener]http.Handler{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, svc.close())
+		}
+	}()
+	if svc.journal, err = journal.Open(ctx, s.config.Storage.URL, journal.Deps{Now: time.Now, Log: log, Workers: s.config.Workers}); err != nil {
+		return nil, err
+	}
+	registerer := prometheus.NewRegistry()
+	metrics, err := svc.metrics(registerer)
+	if err != nil {
+		return nil, err
+	}
+	registries, err := s.registries(metrics)
+	if err != nil {
+		return nil, err
+	}
+	scans, err := emptyDir(filepath.Join(s.dir(), "scans"))
+	if err != nil {
+		return nil, err
+	}
+	scanner, err := s.scanner(registries, scans, log)
+	if err != nil {
+		return nil, err
+	}
+	svc.gate = s.gate(registries, scanner, svc.journal, metrics, log)
+	return svc, svc.handlers(registerer, metrics, checker{registries, svc.gate})
+}
+
+// emptyDir makes a folder and removes what a crash left in it.
+func emptyDir(dir string) (string, error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return "", fmt.Errorf("empty %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make %s: %w", dir, err)
+	}
+	return dir, nil
+}
+
+func (svc *service) metrics(registerer *prometheus.Registry) (*telemetry.Metrics, error) {
+	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+		if err := registerer.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	var outcomes, names []string
+	for _, o := range notifications.Outcomes() {
+		outcomes = append(outcomes, string(o))
+	}
+	for _, r := range svc.setup.config.Registries {
+		names = append(names, r.Name)
+	}
+	dir := svc.setup.config.Scanner.Database.Dir
+	return telemetry.New(telemetry.Deps{
+		Registerer: registerer, Sources: svc.setup.config.SourceNames(), Outcomes: outcomes, Registries: names,
+		Policies: svc.setup.compiled(), State: svc.journal,
+		Database: func() (time.Time, bool) {
+			s, err := database.Describe(dir)
+			return s.Built, err == nil
+		},
+		Now: time.Now, Log: svc.log,
+	})
+}
+
+// handlers decides what is served on which listener.
+func (svc *service) handlers(gatherer prometheus.Gatherer, metrics *telemetry.Metrics, checker web.Checker) error {
+	sources, err := sources(svc.setup.config)
+	if err != nil {
+		return err
+	}
+	intake := notifications.NewHandler(notifications.Deps{
+		Sources: sources, Sink: svc.journal, Log: svc.log,
+		Count: func(source string, o notifications.Outcome, n int) { metrics.Notification(source, string(o), n) },
+	})
+	token, err := svc.setup.config.Admin.Token()
+	if err != nil {
+		return fmt.Errorf("admin.%w", err)
+	}
+	admin := web.New(web.Deps{
+		Decisions: svc.journal, Checker: checker, Policies: svc.policyList(),
+		Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
+			ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(svc.log.Handler(), slog.LevelWarn),
+		}),
+		Ready: svc.readiness(), Token: token, PrivateMetrics: svc.setup.config.Admin.PrivateMetrics, Now: time.Now, Log: svc.log,
+	})
+	svc.servers[svc.webhooks] = intake
+	if svc.admin != svc.webhooks {
+		svc.servers[svc.admin] = admin
+		return nil
+	}
+	both := http.NewServeMux()
+	both.Handle("/webhooks/", intake)
+	both.Handle("/", admin)
+	svc.servers[svc.admin] = both
+	return nil
+}
+
+func sources(c *config.Config) ([]notifications.Source, error) {
+	var all []notifications.Source
+	for _, r := range c.Registries {
+		if r.Notifications == nil {
+			continue
+		}
+		secret, err := r.Notifications.Secret()
+		if err != nil {
+			return nil, fmt.Errorf("registry %s: notifications.%w", r.Name, err)
+		}
+		all = append(all, notifications.Source{
+			Name: r.Name, Secret: secret, Decoder: distribution.Decoder{OwnUserAgent: ownUserAgent}, ContentTypes: distribution.ContentTypes(),
+		})
+	}
+	return all, nil
+}
+
+func (svc *service) policyList() []web.Policy {
+	var list []web.Policy
+	for _, p := range svc.setup.policies {
+		spec := p.Spec()
+		list = append(list, web.Policy{
+			Name: p.Name(), Description: p.Description(), Mode: string(p.Mode()), Fingerprint: p.Fingerprint(), From: spec.From,
+			Repositories: spec.Match.Repositories, Tags: spec.Match.Tags, PromoteTo: spec.Promote.To, File: p.File,
+		})
+	}
+	return list
+}
+
+// readiness lists what /readyz looks at.
+func (svc *service) readiness() []web.ReadyCheck {
+	checks := []web.ReadyCheck{{Name: "journal", Run: svc.journal.Ready}, {Name: "policies", Informational: true, Run: func(context.Context) error {
+		if len(svc.setup.policies) == 0 {
+			return errors.New("there is no policy: nothing is promoted")
+		}
+		return nil
+	}}}
+	for _, p := range svc.setup.policies {
+		if p.NeedsScan() {
+			return append(checks, web.ReadyCheck{Name: "vulnerability database", Informational: true, Run: svc.databaseFresh})
+		}
+	}
+	return checks
+}
+
+func (svc *service) databaseFresh(context.Context) error {
+	s, err := database.Describe(svc.setup.config.Scanner.Database.Dir)
+	if err != nil {
+		return err
+	}
+	limit := time.Duration(svc.setup.config.Scanner.Database.MaxAge)
+	if age := time.Since(s.Built); age > limit {
+		return fmt.Errorf("the vulnerability database is %s old, more than %s: run gatekeeper db update", age.Round(time.Minute), limit)
+	}
+	return nil
+}
+
+// run serves until ctx ends, then finishes what is under way.
+func (svc *service) run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, svc.close()) }()
+	svc.log.InfoContext(ctx, "listening", slog.String("webhooks", svc.webhooks.Addr().String()), slog.String("admin", svc.admin.Addr().String()),
+		slog.Int("policies", len(svc.setup.policies)), slog.String("version", Version()))
+	group, ctx := errgroup.WithContext(ctx)
+	for listener, handler := range svc.servers {
+		group.Go(func() error { return svc.serve(ctx, listener, handler) })
+	}
+	group.Go(func() error { return svc.journal.Run(ctx, svc.gate) })
+	err = group.Wait()
+	svc.log.InfoContext(context.WithoutCancel(ctx), "stopped")
+	return err
+}
+
+func (svc *service) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(svc.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil {
+		return errors.Join(fmt.Errorf("stop %s: %w", listener.Addr(), err), server.Close())
+	}
+	return nil
+}
+
+func (svc *service) close() error {
+	var errs []error
+	for _, l := range []net.Listener{svc.webhooks, svc.admin} {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if svc.journal != nil {
+		errs = append(errs, svc.journal.Close())
+	}
+	return errors.Join(errs...)
+}
