@@ -1,0 +1,63 @@
+# Everything that is done with this repository. `make` alone lists it.
+
+GO         ?= go
+BIN        := bin/gatekeeper
+LINTER     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+TOOLS      := $(CURDIR)/.tools
+FUZZTIME   ?= 30s
+RACE_FLAGS ?= -timeout 20m
+export CGO_ENABLED ?= $(shell $(GO) env CGO_ENABLED)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo demo-once test race lint chart-test bench fuzz check tidy clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/gatekeeper
+	@test -x $(BIN) || echo "Building gatekeeper; the first time this takes some minutes ..."
+	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/gatekeeper
+
+demo: build ## Push sample images through everything embedded and show each decision; stays up
+	@$(BIN) demo
+
+demo-once: build ## The same, ending with status 0 when every sample got its verdict
+	@$(BIN) demo --once
+
+test: ## Unit and end-to-end tests; the latter build the registry and the cosign client once
+	@echo "Testing; the first time this builds a registry, a cosign client and the gatekeeper, which takes minutes ..."
+	$(GO) test -timeout 30m ./...
+
+race: ## The tests of concurrent code under the race detector; needs a C compiler
+	CGO_ENABLED=1 $(GO) test -race $(RACE_FLAGS) ./notifications/... ./policy/... ./gatekeeper ./gatekeeper/config ./gatekeeper/internal/journal \
+		./gatekeeper/internal/registry ./gatekeeper/internal/promote ./gatekeeper/internal/web/... ./gatekeeper/internal/telemetry \
+		./gatekeeper/internal/evidence/image ./gatekeeper/internal/evidence/signature ./gatekeeper/internal/embedded/...
+
+lint: $(TOOLS)/golangci-lint ## The linter
+	$(TOOLS)/golangci-lint run ./...
+	$(GO) mod verify
+
+$(TOOLS)/golangci-lint: Makefile
+	@echo "Building the linter; this takes minutes once ..."
+	GOBIN=$(TOOLS) CGO_ENABLED=0 $(GO) install $(LINTER)
+	@touch $@
+
+chart-test: ## Render the Helm chart and check it against the Kubernetes API types
+	cd test/chart && $(GO) test ./...
+
+bench: ## Compare with a script around cosign, a scanner and crane; prints requests and ratios
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench
+
+fuzz: ## Fuzz every decoder for FUZZTIME each
+	@set -e; for t in $$(grep -rl --include='*_test.go' '^func Fuzz' . ); do \
+		for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$t); do \
+			echo "$$f in $$(dirname $$t)"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$(dirname $$t); done; done
+
+check: lint test race demo-once chart-test ## Everything that has to hold before a change lands
+
+tidy: ## Tidy both modules
+	$(GO) mod tidy
+	cd test/chart && $(GO) mod tidy
+
+clean: ## Remove what was built
+	rm -rf bin .tools
