@@ -70,7 +70,7 @@ func start(t *testing.T, find func(line string) (string, bool), env []string, na
 	t.Cleanup(func() {
 		p.stop(t)
 		if t.Failed() {
-			t.Logf("output of %s:\n%s", name, p.output.String())
+			t.Logf("the end of the output of %s:\n%s", name, tail(p.output.String()))
 		}
 	})
 	select {
@@ -82,6 +82,15 @@ func start(t *testing.T, find func(line string) (string, bool), env []string, na
 		t.Fatalf("%s is not ready after a minute:\n%s", name, p.output.String())
 	}
 	return nil, ""
+}
+
+// tail is what is worth reading of a long output.
+func tail(output string) string {
+	const most = 4 << 10
+	if len(output) > most {
+		return "..." + output[len(output)-most:]
+	}
+	return output
 }
 
 // stop asks the program to end, as an operator's SIGTERM does.

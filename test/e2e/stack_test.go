@@ -208,7 +208,7 @@ func (d decision) reasons() []string {
 // await polls the API until the newest decision about a digest satisfies done.
 func (s *stack) await(t *testing.T, repository string, digest v1.Hash, done func(decision) bool) decision {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
 	defer cancel()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()

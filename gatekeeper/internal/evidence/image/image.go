@@ -2,6 +2,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -122,11 +123,30 @@ func (r *Reader) readChild(ctx context.Context, repo registry.Repository, d ocis
 	if err != nil {
 		return policy.Platform{}, err
 	}
-	if d.Platform != nil && (d.Platform.OS != p.OS || d.Platform.Architecture != p.Architecture) {
+	if d.Platform == nil {
+		return p, nil
+	}
+	if contradicts(p.OS, d.Platform.OS) || contradicts(p.Architecture, d.Platform.Architecture) {
 		return policy.Platform{}, invalid("the index says that %s is for %s/%s; its configuration says %s",
 			d.Digest, d.Platform.OS, d.Platform.Architecture, p.Name)
 	}
+	p.OS, p.Architecture = cmp.Or(p.OS, d.Platform.OS), cmp.Or(p.Architecture, d.Platform.Architecture)
+	p.Name = nameOf(p)
 	return p, nil
+}
+
+// contradicts says whether a configuration's word is another than the index's.
+// Some builders leave the platform out of the configuration, although the OCI
+// image-spec v1.1 (config.md) asks for it; that is no contradiction.
+func contradicts(config, index string) bool { return config != "" && config != index }
+
+// nameOf is how a platform is named in findings: os/architecture[/variant].
+func nameOf(p policy.Platform) string {
+	name := cmp.Or(p.OS, "unknown") + "/" + cmp.Or(p.Architecture, "unknown")
+	if p.Variant != "" {
+		name += "/" + p.Variant
+	}
+	return name
 }
 
 // readPlatform reads an image manifest and its configuration.
@@ -176,15 +196,12 @@ func checkShape(m ocispec.Manifest) error {
 }
 
 func describe(digest string, m ocispec.Manifest, config ocispec.Image) (policy.Platform, error) {
-	if config.OS == "" || config.Architecture == "" {
-		return policy.Platform{}, invalid("the configuration of %s names no operating system or architecture", digest)
-	}
 	if len(config.RootFS.DiffIDs) != len(m.Layers) {
 		return policy.Platform{}, invalid("%s has %d layers but its configuration describes %d", digest, len(m.Layers), len(config.RootFS.DiffIDs))
 	}
 	p := policy.Platform{
 		Digest: digest, OS: config.OS, Architecture: config.Architecture, Variant: config.Variant,
-		Name: config.OS + "/" + config.Architecture, Created: config.Created,
+		Created:     config.Created,
 		Annotations: m.Annotations, Labels: config.Config.Labels,
 		Config: policy.Config{
 			User: config.Config.User, WorkingDir: config.Config.WorkingDir, Entrypoint: config.Config.Entrypoint,
@@ -192,9 +209,7 @@ func describe(digest string, m ocispec.Manifest, config ocispec.Image) (policy.P
 			ExposedPorts: sortedKeys(config.Config.ExposedPorts), Volumes: sortedKeys(config.Config.Volumes),
 		},
 	}
-	if p.Variant != "" {
-		p.Name += "/" + p.Variant
-	}
+	p.Name = nameOf(p)
 	for i, l := range m.Layers {
 		p.Layers = append(p.Layers, policy.Layer{
 			MediaType: l.MediaType, Digest: l.Digest.String(), Size: l.Size, DiffID: config.RootFS.DiffIDs[i].String(),
