@@ -128,11 +128,7 @@ func databaseCommands(streams app.Streams) *cobra.Command {
 	c.PersistentFlags().StringVar(&o.Data, "data", "gatekeeper-data", "folder of a service that runs without a configuration")
 	c.PersistentFlags().StringVarP(&o.Output, "output", "o", "text", "text or json")
 	c.AddCommand(
-		&cobra.Command{
-			Use: "update", Short: "Fetch the newest database from the vendor or the configured mirror", Args: cobra.NoArgs,
-			Example: "  gatekeeper db update --config gatekeeper.yaml",
-			RunE:    func(c *cobra.Command, _ []string) error { return app.UpdateDatabase(c.Context(), o, streams) },
-		},
+		databaseUpdate(&o, streams),
 		databaseImport(&o, streams),
 		&cobra.Command{
 			Use: "status", Short: "Say which database is installed and how old it is", Args: cobra.NoArgs,
@@ -140,6 +136,18 @@ func databaseCommands(streams app.Streams) *cobra.Command {
 			RunE:    func(c *cobra.Command, _ []string) error { return app.DatabaseStatus(c.Context(), o, streams) },
 		},
 	)
+	return c
+}
+
+func databaseUpdate(o *app.DatabaseOptions, streams app.Streams) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "update",
+		Short:   "Fetch the newest database from the vendor or the configured mirror",
+		Example: "  gatekeeper db update --config gatekeeper.yaml\n  gatekeeper db update --every 6h",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return app.UpdateDatabase(c.Context(), *o, streams) },
+	}
+	c.Flags().DurationVar(&o.Every, "every", 0, "go on updating at this interval; a failure is reported and tried again")
 	return c
 }
 

@@ -17,7 +17,13 @@ type DatabaseOptions struct {
 	Output  string
 	Archive string // for import
 	SHA256  string // for import; empty: not checked
+	// Every makes update go on, at this interval; 0 updates once.
+	Every time.Duration
 }
+
+// minUpdateInterval is the least interval of update: the vendor builds a
+// database once a day.
+const minUpdateInterval = 10 * time.Minute
 
 // place says where the database is kept, where it comes from, and how old it
 // may be.
@@ -39,12 +45,36 @@ func (o DatabaseOptions) place() (config.Database, error) {
 	return c.Scanner.Database, nil
 }
 
-// UpdateDatabase installs the newest database.
+// UpdateDatabase installs the newest database. With an interval it goes on
+// until ctx ends; then a failure is reported and tried again.
 func UpdateDatabase(ctx context.Context, o DatabaseOptions, streams Streams) error {
 	place, err := o.place()
 	if err != nil {
 		return err
 	}
+	if o.Every == 0 {
+		return o.update(ctx, place, streams)
+	}
+	if o.Every < minUpdateInterval {
+		return status(StatusUsage, fmt.Errorf("--every %s is too often; use %s or more", o.Every, minUpdateInterval))
+	}
+	tick := time.NewTicker(o.Every)
+	defer tick.Stop()
+	for {
+		if err := o.update(ctx, place, streams); err != nil && ctx.Err() == nil {
+			if _, err := fmt.Fprintln(streams.Err, "gatekeeper:", err); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (o DatabaseOptions) update(ctx context.Context, place config.Database, streams Streams) error {
 	newer, err := database.Update(ctx, place.Dir, place.URL)
 	if err != nil {
 		return status(StatusUndecided, err)

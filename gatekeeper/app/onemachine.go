@@ -274,8 +274,7 @@ Ctrl-C stops it.
 func (m *machine) instructions(repository string) string {
 	return fmt.Sprintf(`  docker tag alpine:latest %[1]s/%[3]s:v1
   docker push %[1]s/%[3]s:v1
-  COSIGN_PASSWORD= cosign sign --key %[4]s --tlog-upload=false --yes \
-    %[1]s/%[3]s@$(docker inspect --format '{{index .RepoDigests 0}}' %[1]s/%[3]s:v1 | cut -d@ -f2)
+  COSIGN_PASSWORD= cosign sign --key %[4]s --tlog-upload=false --yes %[1]s/%[3]s:v1
   gatekeeper explain --server %[5]s %[3]s:v1
   docker pull %[2]s/%[3]s:v1
 `, m.staging.Addr(), m.golden.Addr(), repository, filepath.Join(m.opts.dir, privateKeyFile), m.url())
