@@ -89,7 +89,7 @@ func newFixture() *fixture {
 
 // send posts a body with the secret, after edit has changed the request.
 func (f *fixture) send(path, body string, edit func(*http.Request)) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "text/lines; charset=utf-8")
 	r.Header.Set("Authorization", "Bearer "+secret)
 	if edit != nil {

@@ -30,8 +30,7 @@ func exitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	var status *app.StatusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*app.StatusError](err); ok {
 		if status.Err != nil {
 			fmt.Fprintln(os.Stderr, "gatekeeper:", status.Err)
 		}

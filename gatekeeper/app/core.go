@@ -38,12 +38,6 @@ func userAgent() string {
 
 const ownUserAgent = "gatekeeper/"
 
-// observer is told about both judgements and traffic.
-type observer interface {
-	gatekeeper.Observer
-	registry.Observer
-}
-
 // setup is a configuration with everything that can be checked without
 // starting anything.
 type setup struct {
@@ -112,7 +106,7 @@ func (s *setup) scanner(source scan.Source, dir string, log *slog.Logger) (*scan
 		return nil, err
 	}
 	return scan.New(source, scan.Options{
-		Database: s.config.Scanner.Database.Dir, Dir: dir, MaxSize: int64(min(maxSize, math.MaxInt64)), //nolint:gosec // bounded
+		Database: s.config.Scanner.Database.Dir, Dir: dir, MaxSize: int64(min(maxSize, math.MaxInt64)),
 		Timeout: time.Duration(s.config.Scanner.Timeout), Concurrent: int64(s.config.Scanner.Concurrent),
 		Limits: scan.Limits{Memory: memory}, Log: log,
 	})

@@ -91,15 +91,14 @@ func mistakes(err error) []mistake {
 	if err == nil {
 		return []mistake{}
 	}
-	var placed *strictyaml.Error
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what is joined at this level is taken apart
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []mistake
 		for _, e := range joined.Unwrap() {
 			all = append(all, mistakes(e)...)
 		}
 		return all
 	}
-	if errors.As(err, &placed) {
+	if placed, ok := errors.AsType[*strictyaml.Error](err); ok {
 		return []mistake{{File: placed.File, Line: placed.Line, Column: placed.Column, Message: placed.Message}}
 	}
 	return []mistake{{Message: err.Error()}}

@@ -21,11 +21,11 @@ const (
 type Config struct {
 	APIVersion string     `yaml:"apiVersion" json:"apiVersion" jsonschema:"enum=gatekeeper/v1alpha1"`
 	Kind       string     `yaml:"kind" json:"kind" jsonschema:"enum=Configuration"`
-	Listen     Listen     `yaml:"listen" json:"listen,omitempty"`
-	Admin      Admin      `yaml:"admin" json:"admin,omitempty"`
-	Storage    Storage    `yaml:"storage" json:"storage,omitempty"`
+	Listen     Listen     `yaml:"listen" json:"listen,omitzero"`
+	Admin      Admin      `yaml:"admin" json:"admin,omitzero"`
+	Storage    Storage    `yaml:"storage" json:"storage,omitzero"`
 	Registries []Registry `yaml:"registries" json:"registries"`
-	Scanner    Scanner    `yaml:"scanner" json:"scanner,omitempty"`
+	Scanner    Scanner    `yaml:"scanner" json:"scanner,omitzero"`
 	Policies   string     `yaml:"policies" json:"policies" jsonschema:"description=a policy file or a folder of them"`
 	Workers    int        `yaml:"workers" json:"workers,omitempty" jsonschema:"minimum=1,maximum=256,description=pushes judged at a time; 16 when left out"`
 
@@ -58,9 +58,9 @@ type Registry struct {
 	Name          string         `yaml:"name" json:"name" jsonschema:"pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
 	URL           string         `yaml:"url" json:"url" jsonschema:"description=scheme\\, host and port"`
 	CAFile        string         `yaml:"caFile" json:"caFile,omitempty" jsonschema:"description=PEM certificates to trust instead of the system's"`
-	Auth          Auth           `yaml:"auth" json:"auth,omitempty"`
+	Auth          Auth           `yaml:"auth" json:"auth,omitzero"`
 	Notifications *Notifications `yaml:"notifications" json:"notifications,omitempty"`
-	Limits        Limits         `yaml:"limits" json:"limits,omitempty"`
+	Limits        Limits         `yaml:"limits" json:"limits,omitzero"`
 
 	// Not supported yet; refused when set.
 	Reconcile any `yaml:"reconcile" json:"-"`
@@ -92,7 +92,7 @@ type Limits struct {
 
 // Scanner sets up the embedded vulnerability scanner.
 type Scanner struct {
-	Database   Database        `yaml:"database" json:"database,omitempty"`
+	Database   Database        `yaml:"database" json:"database,omitzero"`
 	Timeout    policy.Duration `yaml:"timeout" json:"timeout,omitempty" jsonschema:"type=string,description=for one platform of an image; 10m when left out"`
 	Memory     string          `yaml:"memory" json:"memory,omitempty" jsonschema:"description=address space of one scan; 4GiB when left out"`
 	MaxSize    string          `yaml:"maxSize" json:"maxSize,omitempty" jsonschema:"description=compressed layers of one platform; 8GiB when left out"`

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -78,7 +79,7 @@ func loopback(address string) bool {
 func (v *validator) address(path, address string) bool {
 	host, port, err := net.SplitHostPort(address)
 	if err == nil {
-		_, err = net.LookupPort("tcp", port)
+		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
 		v.failf(path, "%q is no address; write host:port, as in 127.0.0.1:9090 or :8080", address)

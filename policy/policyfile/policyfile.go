@@ -101,14 +101,13 @@ func readKeys(doc *strictyaml.Document, p *policy.Policy, file string, read Read
 
 // locate turns the mistakes that Compile found into errors with a place.
 func locate(doc *strictyaml.Document, err error) error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // takes apart what errors.Join put together
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return err
 	}
 	var errs []error
 	for _, e := range joined.Unwrap() {
-		var field *policy.FieldError
-		if errors.As(e, &field) {
+		if field, ok := errors.AsType[*policy.FieldError](e); ok {
 			e = doc.Errorf(field.Path, "%s", field.Message)
 		}
 		errs = append(errs, e)

@@ -14,15 +14,15 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 )
 
-func publicKey(t testing.TB) []byte {
-	t.Helper()
+func publicKey(tb testing.TB) []byte {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }

@@ -27,7 +27,7 @@ type part struct {
 func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	tests := map[string]struct{ in, want string }{
 		"unknown key":                 {"kind: a\ncolor: {name: red}\n", `f.yaml:2:1: color: unknown key; write "colour" instead (known here: colour, count, kind, named, parts)`},
-		"unknown key in a mapping":    {"colour:\n  nmae: red\n", `f.yaml:2:3: nmae: unknown key; write "name" instead (known here: name)`},
+		"unknown key in a mapping":    {"colour:\n  naem: red\n", `f.yaml:2:3: naem: unknown key; write "name" instead (known here: name)`},
 		"unknown key in a list":       {"parts:\n  - name: x\n  - tag: [a]\n", `f.yaml:3:5: tag: unknown key; write "tags" instead (known here: name, tags)`},
 		"unknown key far from any":    {"parts: [{zzzzzzzz: 1}]\n", `f.yaml:1:10: zzzzzzzz: unknown key; known here: name, tags`},
 		"key twice":                   {"kind: a\nkind: b\n", "f.yaml:2:1: kind: the key is there twice"},
@@ -83,7 +83,7 @@ func TestAGoodFileIsRead(t *testing.T) {
 func FuzzUnmarshal(f *testing.F) {
 	f.Add([]byte("kind: a\nparts:\n  - name: x\n"))
 	f.Add([]byte("a: &x [*x]\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		_ = strictyaml.Unmarshal("f.yaml", data, &fruit{})
 	})
 }

@@ -71,7 +71,7 @@ func locateText(e *Error, body ast.Node, v any) error {
 		if _, scalar := node.(ast.ScalarNode); !scalar || t == nil || e.Key != "" {
 			return
 		}
-		text, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler)
+		text, ok := reflect.TypeAssert[encoding.TextUnmarshaler](reflect.New(t))
 		if !ok || node.GetToken() == nil {
 			return
 		}
@@ -200,7 +200,7 @@ func indirect(t reflect.Type) reflect.Type {
 
 // kindOf says in plain words what a Go type wants to be written.
 func kindOf(t reflect.Type) string {
-	switch indirect(t).Kind() {
+	switch indirect(t).Kind() { //nolint:exhaustive // the kinds that are written; the rest are mappings
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:

@@ -26,7 +26,7 @@ func TestKillsLoseNothing(t *testing.T) {
 	}
 	for repository, digest := range digests {
 		s.await(t, repository, digest, promoted)
-		if got, _ := digestOf(t, s.golden+"/"+repository+":v1"); got != digest.String() {
+		if got := digestOf(t, s.golden+"/"+repository+":v1"); got != digest.String() {
 			t.Errorf("golden %s:v1 points to %q, want %s", repository, got, digest)
 		}
 		yes := 0

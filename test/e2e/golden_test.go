@@ -94,7 +94,7 @@ func TestSignedImagesBecomeGolden(t *testing.T) {
 				}
 				s.await(t, repository, digest, promoted)
 				golden := s.golden + "/" + repository
-				if got, _ := digestOf(t, golden+":v1"); got != digest.String() {
+				if got := digestOf(t, golden+":v1"); got != digest.String() {
 					t.Errorf("golden tag points to %q, want %s", got, digest)
 				}
 				verify(t, form, s.keys.public, golden+"@"+digest.String())

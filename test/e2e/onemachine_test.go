@@ -16,7 +16,7 @@ func TestServeWithoutAConfiguration(t *testing.T) {
 		if err != nil {
 			t.Skipf("something else listens on %s: %v", address, err)
 		}
-		l.Close()
+		_ = l.Close()
 	}
 	data := filepath.Join(t.TempDir(), "data")
 	s := &stack{staging: "127.0.0.1:5050", golden: "127.0.0.1:5051", admin: "http://127.0.0.1:8080", webhooks: "http://127.0.0.1:8080"}
@@ -27,7 +27,7 @@ func TestServeWithoutAConfiguration(t *testing.T) {
 	run(t, "check", "--data", data, s.staging+"/hello:v1").want(t, 4, "cosign sign")
 	sign(t, "tag", filepath.Join(data, "cosign.key"), s.staging+"/hello@"+digest.String())
 	s.await(t, "hello", digest, promoted)
-	if got, _ := digestOf(t, s.golden+"/hello:v1"); got != digest.String() {
+	if got := digestOf(t, s.golden+"/hello:v1"); got != digest.String() {
 		t.Errorf("golden points to %q, want %s", got, digest)
 	}
 	verify(t, "tag", filepath.Join(data, "cosign.pub"), s.golden+"/hello@"+digest.String())

@@ -64,7 +64,7 @@ func start(t *testing.T, find func(line string) (string, bool), env []string, na
 	}()
 	go func() {
 		_ = p.cmd.Wait()
-		w.Close()
+		_ = w.Close()
 		close(p.exited)
 	}()
 	t.Cleanup(func() {

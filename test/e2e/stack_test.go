@@ -148,8 +148,8 @@ func pushImage(t *testing.T, reference string, img v1.Image) v1.Hash {
 	return digest
 }
 
-// digestOf returns what a reference points to, and false when it does not exist.
-func digestOf(t *testing.T, reference string) (string, bool) {
+// digestOf returns what a reference points to; nothing when it does not exist.
+func digestOf(t *testing.T, reference string) string {
 	t.Helper()
 	ref, err := name.ParseReference(reference, name.Insecure)
 	if err != nil {
@@ -157,9 +157,9 @@ func digestOf(t *testing.T, reference string) (string, bool) {
 	}
 	d, err := remote.Head(ref, remote.WithContext(t.Context()))
 	if err != nil {
-		return "", false
+		return ""
 	}
-	return d.Digest.String(), true
+	return d.Digest.String()
 }
 
 // catalog lists every repository of a registry.
@@ -275,7 +275,7 @@ func do(t *testing.T, req *http.Request) (int, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err != nil {
 		t.Fatal(err)

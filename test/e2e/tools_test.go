@@ -59,7 +59,7 @@ func installTool(ctx context.Context, module string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }()
 	install := exec.CommandContext(ctx, "go", "install", module)
 	install.Env = append(os.Environ(), "GOBIN="+work, "CGO_ENABLED=0", "GOFLAGS=")
 	install.Dir = work
@@ -98,7 +98,7 @@ func gatekeeper(t *testing.T) string {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if path, err := gatekeeperBinary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+		_ = os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
 }

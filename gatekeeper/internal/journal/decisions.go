@@ -28,9 +28,10 @@ func (j *Journal) RecordDecision(ctx context.Context, d gatekeeper.Decision) (in
 	if err != nil {
 		return 0, err
 	}
-	policies := ","
+	var policies strings.Builder
+	policies.WriteString(",")
 	for _, r := range d.Results {
-		policies += r.Policy + ","
+		policies.WriteString(r.Policy + ",")
 	}
 	bare := d
 	bare.ID, bare.Evidence, bare.Golden = 0, nil, nil
@@ -49,7 +50,7 @@ func (j *Journal) RecordDecision(ctx context.Context, d gatekeeper.Decision) (in
 		res, err := tx.ExecContext(ctx, `
 			INSERT INTO decisions (push_id, source, repository, tag, digest, verdict, policies, decided_at, body, evidence)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			d.Push.ID, d.Push.Source, d.Push.Repository, d.Push.Tag, d.Push.Digest, d.Verdict, policies, d.DecidedAt.UnixNano(), string(body), evidence.hash)
+			d.Push.ID, d.Push.Source, d.Push.Repository, d.Push.Tag, d.Push.Digest, d.Verdict, policies.String(), d.DecidedAt.UnixNano(), string(body), evidence.hash)
 		if err != nil {
 			return err
 		}

@@ -153,7 +153,7 @@ func TestGoldenImagesAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(got, func(a, b gatekeeper.GoldenCount) int {
+	slices.SortFunc(got, func(a, _ gatekeeper.GoldenCount) int {
 		if a.Compliant {
 			return -1
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"golang.org/x/sys/unix"
+
 	// The database driver. Grype links this fork of modernc.org/sqlite, and only one
 	// of the two can be in a program: both register the name "sqlite".
 	_ "github.com/glebarez/go-sqlite"

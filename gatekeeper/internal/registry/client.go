@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,17 +133,13 @@ func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
 	if r.body != nil {
 		req.ContentLength = r.length
 	}
-	for k, v := range r.header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, r.header)
 	resp, err := hc.Do(req)
 	if err != nil {
 		return nil, c.failed(r.operation, err)
 	}
-	for _, want := range r.want {
-		if resp.StatusCode == want {
-			return resp, nil
-		}
+	if slices.Contains(r.want, resp.StatusCode) {
+		return resp, nil
 	}
 	return nil, errors.Join(c.refused(r, resp), resp.Body.Close())
 }

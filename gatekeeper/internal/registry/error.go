@@ -60,8 +60,7 @@ func (c *client) failed(operation string, err error) error {
 		return fmt.Errorf("registry %s: %s: %w", c.name, operation, err)
 	}
 	out := &Error{Registry: c.name, Operation: operation, Err: err}
-	var answer *transport.Error
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		out.StatusCode = answer.StatusCode
 	}
 	return out

@@ -199,7 +199,7 @@ func (r *Registries) OpenBlob(ctx context.Context, repo Repository, d gatekeeper
 	if err != nil {
 		return nil, err
 	}
-	resp, err := c.do(ctx, request{
+	resp, err := c.do(ctx, request{ //nolint:bodyclose // the caller closes it through verifying
 		operation: "read the blob " + d.Digest, method: http.MethodGet, repository: repo.Name, path: "blobs/" + d.Digest,
 		action: pull, want: []int{http.StatusOK},
 	})

@@ -5,6 +5,7 @@ package telemetry
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -134,11 +135,9 @@ func codes() []string {
 
 // Notification counts n events, or one request, with an outcome.
 func (m *Metrics) Notification(source, outcome string, n int) {
-	for _, known := range m.deps.Sources {
-		if source == known {
-			m.notifications.WithLabelValues(source, outcome).Add(float64(n))
-			return
-		}
+	if slices.Contains(m.deps.Sources, source) {
+		m.notifications.WithLabelValues(source, outcome).Add(float64(n))
+		return
 	}
 	m.notifications.WithLabelValues(unknownSource, outcome).Add(float64(n))
 }
@@ -195,10 +194,8 @@ func code(status int) string {
 		return noAnswer
 	}
 	text := strconv.Itoa(status)
-	for _, known := range codes() {
-		if text == known {
-			return text
-		}
+	if slices.Contains(codes(), text) {
+		return text
 	}
 	return otherCode
 }

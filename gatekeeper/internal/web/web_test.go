@@ -370,8 +370,8 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 		"Result": policy.Result{}, "Finding": policy.Finding{}, "Promotion": policy.Promotion{}, "Policy": web.Policy{},
 	} {
 		var fields []string
-		for i := range reflect.TypeOf(v).NumField() {
-			tag, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")
+		for field := range reflect.TypeOf(v).Fields() {
+			tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			fields = append(fields, tag)
 		}
 		slices.Sort(fields)

@@ -37,7 +37,7 @@ func (s *Scanner) run(ctx context.Context, dir string, request Request) (Respons
 	if err != nil {
 		return Response{}, fmt.Errorf("find the scanner's program: %w", err)
 	}
-	worker := exec.CommandContext(ctx, self, WorkerArgument)
+	worker := exec.CommandContext(ctx, self, WorkerArgument) //nolint:gosec // this program itself
 	worker.Dir = dir
 	worker.Env = []string{"TMPDIR=" + tmp, "HOME=" + tmp, fmt.Sprintf("GOMEMLIMIT=%d", request.Limits.Memory/2)}
 	worker.SysProcAttr = confinement(s.confined())
@@ -102,7 +102,7 @@ func probeOnce(log *slog.Logger) func() bool {
 		if err == nil {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			probe := exec.Command(self, WorkerArgument, ProbeArgument) //nolint:noctx // ends at once
+			probe := exec.Command(self, WorkerArgument, ProbeArgument) //nolint:gosec,noctx // this program itself; it ends at once
 			probe.Env = []string{}
 			probe.SysProcAttr = confinement(true)
 			err = probe.Run()

@@ -121,10 +121,10 @@ func (s *store) put(refersTo string, layers ...layer) string {
 }
 
 var (
-	subject = digestOf([]byte("subject"))
-	other   = digestOf([]byte("other"))
-	sigTag  = strings.Replace(subject, ":", "-", 1) + ".sig"
-	attTag  = strings.Replace(subject, ":", "-", 1) + ".att"
+	subject = digestOf([]byte("subject"))                    //nolint:gochecknoglobals // a constant that is computed
+	other   = digestOf([]byte("other"))                      //nolint:gochecknoglobals // a constant that is computed
+	sigTag  = strings.Replace(subject, ":", "-", 1) + ".sig" //nolint:gochecknoglobals // a constant that is computed
+	attTag  = strings.Replace(subject, ":", "-", 1) + ".att" //nolint:gochecknoglobals // a constant that is computed
 )
 
 // signer is a key pair that signs as cosign does.
@@ -133,8 +133,8 @@ type signer struct {
 	authority policy.Authority
 }
 
-func newSigner(t testing.TB, kind string) signer {
-	t.Helper()
+func newSigner(tb testing.TB, kind string) signer {
+	tb.Helper()
 	var private crypto.Signer
 	var err error
 	switch kind {
@@ -148,19 +148,19 @@ func newSigner(t testing.TB, kind string) signer {
 		private, err = rsa.GenerateKey(rand.Reader, 2048)
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s, err := sgsig.LoadSigner(private, crypto.SHA256)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	der, err := x509.MarshalPKIXPublicKey(private.Public())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	authority, err := policy.NewAuthority(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return signer{s, authority}
 }

@@ -122,8 +122,7 @@ func (c *Client) get(ctx context.Context, path string, values url.Values, into a
 
 // cause is the error without the request around it, which names the URL again.
 func cause(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
 	return err

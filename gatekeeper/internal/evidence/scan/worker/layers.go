@@ -21,8 +21,8 @@ const maxWindow = 128 << 20
 
 // verifyLayers unpacks every layer once, into nothing, and makes sure that
 // each is what the configuration says, and that all together stay within
-// max bytes: the libraries that look inside check neither.
-func verifyLayers(layout string, max uint64) error {
+// most bytes: the libraries that look inside check neither.
+func verifyLayers(layout string, most uint64) error {
 	var index v1.Index
 	if err := readJSON(filepath.Join(layout, "index.json"), &index); err != nil {
 		return err
@@ -41,7 +41,7 @@ func verifyLayers(layout string, max uint64) error {
 	if len(m.Layers) != len(config.RootFS.DiffIDs) {
 		return fmt.Errorf("the manifest has %d layers, the configuration %d", len(m.Layers), len(config.RootFS.DiffIDs))
 	}
-	left := max
+	left := most
 	for i, d := range m.Layers {
 		n, err := verifyLayer(blob(layout, d.Digest.String()), d.MediaType, config.RootFS.DiffIDs[i].String(), left)
 		if err != nil {
@@ -65,7 +65,7 @@ func readJSON(path string, v any) error {
 }
 
 // verifyLayer returns the unpacked size.
-func verifyLayer(path, mediaType, diffID string, max uint64) (_ uint64, err error) {
+func verifyLayer(path, mediaType, diffID string, most uint64) (_ uint64, err error) {
 	f, err := os.Open(path) //nolint:gosec // below the layout
 	if err != nil {
 		return 0, err
@@ -76,7 +76,7 @@ func verifyLayer(path, mediaType, diffID string, max uint64) (_ uint64, err erro
 		return 0, err
 	}
 	sum := sha256.New()
-	limit := int64(min(max, 1<<62)) //nolint:gosec // below 2^63
+	limit := int64(min(most, 1<<62))
 	n, err := io.Copy(sum, io.LimitReader(r, limit+1))
 	if err != nil {
 		return 0, fmt.Errorf("unpack: %w", err)
@@ -87,7 +87,7 @@ func verifyLayer(path, mediaType, diffID string, max uint64) (_ uint64, err erro
 	if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != diffID {
 		return 0, fmt.Errorf("unpacks to %s, the configuration says %s", got, diffID)
 	}
-	return uint64(n), nil
+	return uint64(n), nil //nolint:gosec // io.Copy counts upward
 }
 
 // decompress goes by the media type, as the OCI image-spec v1.1 (layer.md)

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
 	"log/slog"
 	"net/http/httptest"
 	"net/url"
@@ -59,7 +58,7 @@ func (silent) BlobBytes(string, string, int64) {}
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+	server := httptest.NewServer(ggcr.New(ggcr.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
 	t.Cleanup(server.Close)
 	target, err := url.Parse(server.URL)
 	if err != nil {
@@ -239,8 +238,11 @@ func TestScanWithoutAnAnswerIsNoCleanScan(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, debian, "vulnerability database"},
-		{"a distribution nobody knows", b.database, nil,
-			sampleimage.Spec{OS: "hannah-montana", Version: "1", Packages: []sampleimage.Package{{Name: "curl", Version: "7"}}}, "hannah-montana"},
+		{
+			"a distribution nobody knows", b.database, nil,
+			sampleimage.Spec{OS: "hannah-montana", Version: "1", Packages: []sampleimage.Package{{Name: "curl", Version: "7"}}},
+			"hannah-montana",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.damage != nil {
@@ -371,7 +373,7 @@ func (w wrongDiffID) RawConfigFile() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := w.Image.ConfigFile()
+	config, err := w.ConfigFile()
 	if err != nil {
 		return nil, err
 	}
