@@ -411,7 +411,9 @@ func TestFindingsAreBoundedAndSafeToShow(t *testing.T) {
 	k := newKeys(t)
 	ev := k.good()
 	for i := range 1000 {
-		cve(func(v *policy.Vulnerability) { v.ID, v.Package = fmt.Sprintf("CVE-%04d", i), "\x1b[31m\u202eevil"+strings.Repeat("x", 5000) })(k, ev)
+		cve(func(v *policy.Vulnerability) {
+			v.ID, v.Package = fmt.Sprintf("CVE-%04d", i), "\x1b[31m\u202eevil"+strings.Repeat("x", 5000)
+		})(k, ev)
 	}
 	got := policy.Evaluate(k.compile(t, critical), ev, received())
 	if n := len(got.Findings); n != 100 {

@@ -58,7 +58,7 @@ func TestTheOrderOfRulesAndEvidenceIsIrrelevant(t *testing.T) {
 		ev := drawn(t, k)
 		secondPlatform(func(p *policy.Platform) { p.Config.User = "root" })(k, ev)
 		first := policy.Evaluate(c, ev, received())
-		r := rand.New(rand.NewSource(rapid.Int64().Draw(t, "seed"))) //nolint:gosec // a shuffle
+		r := rand.New(rand.NewSource(rapid.Int64().Draw(t, "seed")))
 		shuffle(r, ev.Signatures)
 		shuffle(r, ev.Attestations)
 		shuffle(r, ev.Problems)
@@ -93,15 +93,17 @@ func TestNothingThatAStrangerDoesTurnsANoIntoAYes(t *testing.T) {
 	k := newKeys(t)
 	c := k.compile(t, strict)
 	changes := map[string]func(ev *policy.Evidence){
-		"take a signature away":      func(ev *policy.Evidence) { ev.Signatures = cutOne(ev.Signatures) },
-		"take an attestation away":   func(ev *policy.Evidence) { ev.Attestations = cutOne(ev.Attestations) },
-		"take the scan away":         func(ev *policy.Evidence) { platform(ev).Scan = nil },
-		"take the database away":     func(ev *policy.Evidence) { platform(ev).Scan.Database = nil },
-		"take the packages away":     func(ev *policy.Evidence) { platform(ev).Scan.Packages = nil },
-		"take the system away":       func(ev *policy.Evidence) { platform(ev).Scan.OS = nil },
-		"take the date away":         func(ev *policy.Evidence) { platform(ev).Created = nil },
-		"take the platforms away":    func(ev *policy.Evidence) { ev.Image.Platforms = nil },
-		"add a stranger's signature": func(ev *policy.Evidence) { ev.Signatures = append(ev.Signatures, policy.Signature{Result: policy.UnknownSigner}) },
+		"take a signature away":    func(ev *policy.Evidence) { ev.Signatures = cutOne(ev.Signatures) },
+		"take an attestation away": func(ev *policy.Evidence) { ev.Attestations = cutOne(ev.Attestations) },
+		"take the scan away":       func(ev *policy.Evidence) { platform(ev).Scan = nil },
+		"take the database away":   func(ev *policy.Evidence) { platform(ev).Scan.Database = nil },
+		"take the packages away":   func(ev *policy.Evidence) { platform(ev).Scan.Packages = nil },
+		"take the system away":     func(ev *policy.Evidence) { platform(ev).Scan.OS = nil },
+		"take the date away":       func(ev *policy.Evidence) { platform(ev).Created = nil },
+		"take the platforms away":  func(ev *policy.Evidence) { ev.Image.Platforms = nil },
+		"add a stranger's signature": func(ev *policy.Evidence) {
+			ev.Signatures = append(ev.Signatures, policy.Signature{Result: policy.UnknownSigner})
+		},
 		"add another key's signature": func(ev *policy.Evidence) {
 			ev.Signatures = append(ev.Signatures, policy.Signature{Result: policy.Verified, VerifiedBy: []string{k.other.KeyID}})
 		},

@@ -91,15 +91,17 @@ func (c *client) refused(r request, resp *http.Response) error {
 	if err := json.Unmarshal(body, &spec); err == nil && len(spec.Errors) > 0 {
 		out.Message = clean(spec.Errors[0].Code + ": " + spec.Errors[0].Message)
 	}
-	if resp.StatusCode == http.StatusNotFound && absent(r, spec) {
+	if resp.StatusCode == http.StatusNotFound && absent(r, resp, spec) {
 		return fmt.Errorf("registry %s: %s: %w", c.name, r.operation, gatekeeper.ErrNotFound)
 	}
 	return out
 }
 
-func absent(r request, spec specErrors) bool {
+func absent(r request, resp *http.Response, spec specErrors) bool {
 	if r.method == http.MethodHead {
-		return true // has no body to say more
+		// There is no body: the header that registries put on every answer
+		// has to do.
+		return resp.Header.Get("Docker-Distribution-Api-Version") != ""
 	}
 	for _, e := range spec.Errors {
 		switch e.Code {

@@ -58,6 +58,11 @@ func (r *Registries) Resolve(ctx context.Context, registry, repository, tag stri
 		operation: "resolve " + repository + ":" + tag, method: http.MethodHead, repository: repository, path: "manifests/" + tag,
 		header: http.Header{"Accept": manifestTypes()}, action: pull, want: []int{http.StatusOK},
 	})
+	if refused, ok := errors.AsType[*Error](err); ok && refused.StatusCode == http.StatusNotFound {
+		// Not certainly the registry's own answer: one with a body is.
+		content, err := r.ManifestByTag(ctx, Repository{registry, repository}, tag)
+		return content.Descriptor, err
+	}
 	if err != nil {
 		return gatekeeper.Descriptor{}, err
 	}

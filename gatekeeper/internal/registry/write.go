@@ -21,15 +21,12 @@ func (r *Registries) HasBlob(ctx context.Context, repo Repository, digest string
 	}
 	resp, err := c.do(ctx, request{
 		operation: "look for the blob " + digest, method: http.MethodHead, repository: repo.Name, path: "blobs/" + digest,
-		action: push, want: []int{http.StatusOK},
+		action: push, want: []int{http.StatusOK, http.StatusNotFound}, // whoever says 404: uploading it again does no harm
 	})
-	if errors.Is(err, gatekeeper.ErrNotFound) {
-		return false, nil
-	}
 	if err != nil {
 		return false, err
 	}
-	return true, resp.Body.Close()
+	return resp.StatusCode == http.StatusOK, resp.Body.Close()
 }
 
 // Upload is a blob upload that a registry has begun.
