@@ -50,7 +50,7 @@ func newLiar(t *testing.T) *liar {
 	l := &liar{answers: map[string]http.HandlerFunc{}}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.mu.Lock()
-		l.requests = append(l.requests, r.Clone(context.Background()))
+		l.requests = append(l.requests, r.Clone(context.WithoutCancel(r.Context())))
 		answer := l.answers[r.Method+" "+r.URL.Path]
 		l.mu.Unlock()
 		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")

@@ -1,0 +1,294 @@
+package gatekeeper_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
+)
+
+// world is everything around a gate, in memory: a staging registry, a golden
+// one and the books.
+type world struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	now      time.Time
+	policies []*policy.Compiled
+	key      policy.Authority
+
+	tags   map[string]string // staging: repository:tag to digest
+	golden map[string]string // repository:tag to digest
+	copied map[string]bool   // repository@digest in golden
+	signed map[string]bool   // digests with a signature
+
+	pushes    []gatekeeper.Push
+	decisions []gatekeeper.Decision
+	history   []gatekeeper.GoldenReference
+	woken     []string
+	told      []gatekeeper.Decision // what the observer heard
+
+	// fail makes the named port fail.
+	fail map[string]error
+	// beforeTag runs before a golden tag is written.
+	beforeTag func()
+	subject   string // what untagged manifests refer to
+	problem   *policy.Problem
+}
+
+const enforce = `apiVersion: gatekeeper/v1alpha1
+kind: PromotionPolicy
+metadata: {name: services}
+spec:
+  from: staging
+  match: {repositories: ["team-*/**"]}
+  wait: 1h
+  signatures: [{name: ci, anyOf: [{keyFile: ci.pub}]}]
+  promote: {to: golden, repository: "{{ .Repository }}", tags: ["{{ .Tag }}"], immutable: true}
+`
+
+func newWorld(t *testing.T, policies ...string) *world {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	w := &world{
+		t: t, now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), tags: map[string]string{}, golden: map[string]string{}, copied: map[string]bool{},
+		signed: map[string]bool{}, fail: map[string]error{},
+	}
+	if w.key, err = policy.NewAuthority(text); err != nil {
+		t.Fatal(err)
+	}
+	if len(policies) == 0 {
+		policies = []string{enforce}
+	}
+	for _, p := range policies {
+		if p == "" {
+			continue
+		}
+		parsed, err := policyfile.Parse("test.yaml", []byte(p), func(string) ([]byte, error) { return text, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.policies = append(w.policies, parsed[0].Compiled)
+	}
+	return w
+}
+
+func (w *world) gate() *gatekeeper.Gate {
+	return gatekeeper.New(gatekeeper.Deps{
+		Policies: func() []*policy.Compiled { return w.policies }, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
+		Signatures: w, Scanner: w, Promoter: w, Observer: w,
+		Now: func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+func digest(name string) string {
+	return "sha256:" + strings.Repeat(fmt.Sprintf("%x", name[0]), 32)
+}
+
+// push puts an image into staging.
+func (w *world) push(repository, tag, image string) gatekeeper.Push {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tags[repository+":"+tag] = digest(image)
+	p := gatekeeper.Push{
+		ID: int64(len(w.pushes) + 1), Source: "staging", Repository: repository, Tag: tag, Digest: digest(image), ReceivedAt: w.now,
+	}
+	w.pushes = append(w.pushes, p)
+	return p
+}
+
+func (w *world) sign(image string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.signed[digest(image)] = true
+}
+
+func (w *world) process(p gatekeeper.Push) gatekeeper.Progress {
+	w.t.Helper()
+	progress, err := w.gate().Process(w.t.Context(), p)
+	if err != nil {
+		w.t.Fatalf("process %s:%s: %v", p.Repository, p.Tag, err)
+	}
+	return progress
+}
+
+// last is the newest decision.
+func (w *world) last() gatekeeper.Decision {
+	w.t.Helper()
+	if len(w.decisions) == 0 {
+		w.t.Fatal("no decision was recorded")
+	}
+	return w.decisions[len(w.decisions)-1]
+}
+
+// The ports.
+
+func (w *world) Overtaken(_ context.Context, p gatekeeper.Push) (gatekeeper.Push, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, q := range slices.Backward(w.pushes) {
+		if q.ID > p.ID && q.Repository == p.Repository && q.Tag == p.Tag && q.Digest != p.Digest {
+			return q, true, w.fail["overtaken"]
+		}
+	}
+	return gatekeeper.Push{}, false, w.fail["overtaken"]
+}
+
+func (w *world) RecordDecision(_ context.Context, d gatekeeper.Decision) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.fail["record"]; err != nil {
+		return 0, err
+	}
+	d.ID = int64(len(w.decisions) + 1)
+	w.decisions = append(w.decisions, d)
+	return d.ID, nil
+}
+
+func (w *world) RecordGolden(_ context.Context, id int64, refs []gatekeeper.GoldenReference) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.fail["golden"]; err != nil {
+		return err
+	}
+	w.decisions[id-1].Golden = refs
+	w.history = append(w.history, refs...)
+	return nil
+}
+
+func (w *world) LastDecision(_ context.Context, push int64) (gatekeeper.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range slices.Backward(w.decisions) {
+		if d.Push.ID == push {
+			return d, nil
+		}
+	}
+	return gatekeeper.Decision{}, gatekeeper.ErrNotFound
+}
+
+func (w *world) Golden(_ context.Context, registry, repository, tag string) (gatekeeper.GoldenReference, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, g := range slices.Backward(w.history) {
+		if g.Registry == registry && g.Repository == repository && g.Tag == tag {
+			return g, true, nil
+		}
+	}
+	return gatekeeper.GoldenReference{}, false, nil
+}
+
+func (w *world) SetDigest(context.Context, int64, gatekeeper.Descriptor) error {
+	return w.fail["digest"]
+}
+
+func (w *world) Wake(_ context.Context, _, _, digest string) (int, error) {
+	w.woken = append(w.woken, digest)
+	return 1, w.fail["wake"]
+}
+
+func (w *world) Resolve(_ context.Context, _, repository, tag string) (gatekeeper.Descriptor, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.fail["resolve"]; err != nil {
+		return gatekeeper.Descriptor{}, err
+	}
+	d, ok := w.tags[repository+":"+tag]
+	if !ok {
+		return gatekeeper.Descriptor{}, fmt.Errorf("resolve: %w", gatekeeper.ErrNotFound)
+	}
+	return gatekeeper.Descriptor{Digest: d}, nil
+}
+
+func (w *world) SubjectOf(context.Context, string, string, string) (string, error) {
+	return w.subject, w.fail["subject"]
+}
+
+func (w *world) ReadImage(context.Context, policy.Subject) (policy.Image, error) {
+	return policy.Image{Platforms: []policy.Platform{{Name: "linux/amd64", OS: "linux", Architecture: "amd64"}}}, w.fail["image"]
+}
+
+func (w *world) CollectSigned(_ context.Context, s policy.Subject, authorities []policy.Authority) (gatekeeper.Signed, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(authorities) != 1 || authorities[0].KeyID != w.key.KeyID {
+		return gatekeeper.Signed{}, fmt.Errorf("asked about %d authorities", len(authorities))
+	}
+	if err := w.fail["signatures"]; err != nil || !w.signed[s.Digest] {
+		return gatekeeper.Signed{}, err
+	}
+	return gatekeeper.Signed{Signatures: []policy.Signature{{Result: policy.Verified, VerifiedBy: []string{w.key.KeyID}}}}, nil
+}
+
+func (w *world) Scan(context.Context, policy.Subject, policy.Platform) (*policy.Scan, *policy.Problem, error) {
+	return &policy.Scan{}, w.problem, w.fail["scan"]
+}
+
+func (w *world) Copy(_ context.Context, s policy.Subject, to policy.Promotion) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.fail["copy"]; err != nil {
+		return err
+	}
+	for _, tag := range to.Tags {
+		if have := w.golden[to.Repository+":"+tag]; to.Immutable && have != "" && have != s.Digest {
+			return &gatekeeper.ConflictError{Reference: to.Repository + ":" + tag, Have: have, Want: s.Digest}
+		}
+	}
+	w.copied[to.Repository+"@"+s.Digest] = true
+	return nil
+}
+
+func (w *world) Tag(_ context.Context, s policy.Subject, to policy.Promotion, tag string) error {
+	if w.beforeTag != nil {
+		w.beforeTag()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.fail["tag"]; err != nil {
+		return err
+	}
+	if !w.copied[to.Repository+"@"+s.Digest] {
+		w.t.Errorf("%s was tagged before it was copied", s.Digest)
+	}
+	saidYes := func(d gatekeeper.Decision) bool {
+		return d.Push.Digest == s.Digest && slices.ContainsFunc(d.Results, func(r policy.Result) bool { return r.Verdict == policy.VerdictPromoted })
+	}
+	if !slices.ContainsFunc(w.decisions, saidYes) {
+		w.t.Errorf("%s was tagged without a recorded yes", s.Digest)
+	}
+	w.golden[to.Repository+":"+tag] = s.Digest
+	return nil
+}
+
+func (w *world) Stage(string, time.Duration) {}
+
+func (w *world) Decided(_ context.Context, d gatekeeper.Decision) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told = append(w.told, d)
+}
+
+var errOutage = errors.New("the registry answers 503")
