@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -80,6 +81,10 @@ func (g *Gate) tag(ctx context.Context, p Push, s policy.Subject, to policy.Prom
 	return refs, "", nil
 }
 
+// settleTime is how long a registry may take to write a tag that it has
+// reported already, as CNCF Distribution v3 does.
+const settleTime = 10 * time.Second
+
 // overtakenAtTheEnd asks the journal and the staging registry itself whether
 // the pushed tag has moved on: notifications may arrive late or out of order.
 func (g *Gate) overtakenAtTheEnd(ctx context.Context, p Push) (string, error) {
@@ -91,7 +96,10 @@ func (g *Gate) overtakenAtTheEnd(ctx context.Context, p Push) (string, error) {
 		return fmt.Sprintf("a newer push of the tag %s overtook this one: %s", p.Tag, newer.Digest), nil
 	}
 	now, err := g.Resolver.Resolve(ctx, p.Source, p.Repository, p.Tag)
+	settled := g.Now().Sub(p.ReceivedAt) > settleTime
 	switch {
+	case !settled && (errors.Is(err, ErrNotFound) || err == nil && now.Digest != p.Digest):
+		return "", fmt.Errorf("the tag %s:%s does not point to the pushed digest yet", p.Repository, p.Tag)
 	case errors.Is(err, ErrNotFound):
 		return "the tag " + p.Tag + " was deleted from staging before the promotion", nil
 	case err != nil:

@@ -67,7 +67,7 @@ func (g *Gate) Process(ctx context.Context, p Push) (Progress, error) {
 	}
 	if p.Digest == "" {
 		if p, err = g.pin(ctx, p); err != nil {
-			if errors.Is(err, ErrNotFound) {
+			if errors.Is(err, ErrNotFound) && g.Now().Sub(p.ReceivedAt) > settleTime {
 				return g.supersede(ctx, p, "the tag "+p.Tag+" was deleted from staging before it could be read")
 			}
 			return Progress{}, err

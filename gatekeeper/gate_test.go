@@ -266,6 +266,10 @@ func TestANewerPushOvertakes(t *testing.T) {
 		w.sign("a")
 		first := w.push("team-a/app", "v1", "a")
 		w.tags["team-a/app:v1"] = digest("b") // the registry knows more than the journal
+		if _, err := w.gate().Process(t.Context(), first); err == nil {
+			t.Error("a tag that may not be visible yet counts as moved")
+		}
+		w.now = w.now.Add(time.Minute)
 		if progress := w.process(first); progress.Verdict != policy.VerdictSuperseded {
 			t.Errorf("%+v", progress)
 		}
@@ -277,6 +281,10 @@ func TestANewerPushOvertakes(t *testing.T) {
 		w.sign("a")
 		first := w.push("team-a/app", "v1", "a")
 		delete(w.tags, "team-a/app:v1")
+		if _, err := w.gate().Process(t.Context(), first); err == nil {
+			t.Error("a tag that may not be visible yet counts as deleted")
+		}
+		w.now = w.now.Add(time.Minute)
 		if progress := w.process(first); progress.Verdict != policy.VerdictSuperseded {
 			t.Errorf("%+v", progress)
 		}

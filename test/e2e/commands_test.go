@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/golden-gatekeeper/gatekeeper/test/harness"
 )
 
 // result is what a command printed and how it ended.
@@ -19,7 +21,7 @@ type result struct {
 func run(t *testing.T, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	c := exec.CommandContext(t.Context(), gatekeeper(t), args...)
+	c := exec.CommandContext(t.Context(), harness.Gatekeeper(t), args...)
 	c.Dir = t.TempDir()
 	c.Stdout, c.Stderr = &stdout, &stderr
 	err := c.Run()
@@ -48,19 +50,19 @@ func (r result) want(t *testing.T, status int, texts ...string) {
 
 func TestCheckAndExplainAnswerLikeTheGate(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, signedPolicy)
-	stranger := generateKeys(t, t.TempDir(), "stranger")
-	config := s.path("gatekeeper.yaml")
-	image := func(name string) string { return s.staging + "/team-a/" + name }
+	s := harness.NewStack(t, signedPolicy)
+	stranger := harness.GenerateKeys(t, t.TempDir(), "stranger")
+	config := s.Path("gatekeeper.yaml")
+	image := func(name string) string { return s.Staging + "/team-a/" + name }
 
-	signed := push(t, image("signed")+":v1")
-	sign(t, "tag", s.keys.private, image("signed")+"@"+signed.String())
-	s.await(t, "team-a/signed", signed, promoted)
-	foreign := push(t, image("foreign")+":v1")
-	sign(t, "bundle", stranger.private, image("foreign")+"@"+foreign.String())
-	unsigned := push(t, image("unsigned")+":v1")
-	s.await(t, "team-a/foreign", foreign, verdict("rejected"))
-	s.await(t, "team-a/unsigned", unsigned, verdict("pending"))
+	signed := harness.Push(t, image("signed")+":v1")
+	harness.Sign(t, "tag", s.Keys.Private, image("signed")+"@"+signed.String())
+	s.Await(t, "team-a/signed", signed, harness.Promoted)
+	foreign := harness.Push(t, image("foreign")+":v1")
+	harness.Sign(t, "bundle", stranger.Private, image("foreign")+"@"+foreign.String())
+	unsigned := harness.Push(t, image("unsigned")+":v1")
+	s.Await(t, "team-a/foreign", foreign, harness.Verdict("rejected"))
+	s.Await(t, "team-a/unsigned", unsigned, harness.Verdict("pending"))
 
 	t.Run("check", func(t *testing.T) {
 		run(t, "check", "--config", config, image("signed")+":v1").want(t, 0, "would be promoted")
@@ -68,10 +70,10 @@ func TestCheckAndExplainAnswerLikeTheGate(t *testing.T) {
 		run(t, "check", "--config", config, image("foreign")+":v1").want(t, 1, "would be rejected", "ci")
 		run(t, "check", "--config", config, image("unsigned")+":v1").want(t, 4, "cosign sign")
 		run(t, "check", "--config", config, image("nowhere")+":v1").want(t, 3, "not found")
-		run(t, "check", "--config", config, "registry.example.com/team-a/app:v1").want(t, 2, "registry.example.com", s.staging)
+		run(t, "check", "--config", config, "registry.example.com/team-a/app:v1").want(t, 2, "registry.example.com", s.Staging)
 		run(t, "check", "--config", config, "-o", "yaml", image("signed")+":v1").want(t, 2, "yaml")
-		run(t, "check", "--config", s.path("missing.yaml"), image("signed")+":v1").want(t, 2, "missing.yaml")
-		var d decision
+		run(t, "check", "--config", s.Path("missing.yaml"), image("signed")+":v1").want(t, 2, "missing.yaml")
+		var d harness.Decision
 		r := run(t, "check", "--config", config, "-o", "json", image("foreign")+":v1")
 		r.want(t, 1)
 		if err := json.Unmarshal([]byte(r.stdout), &d); err != nil {
@@ -80,25 +82,25 @@ func TestCheckAndExplainAnswerLikeTheGate(t *testing.T) {
 		wantReason(t, d, "wrong_signer")
 	})
 	t.Run("check records nothing", func(t *testing.T) {
-		if n := len(s.decisions(t, "repository=team-a/nowhere")); n > 0 {
+		if n := len(s.Decisions(t, "repository=team-a/nowhere")); n > 0 {
 			t.Errorf("%d decisions", n)
 		}
 	})
 	t.Run("explain", func(t *testing.T) {
-		run(t, "explain", "--server", s.admin, "team-a/signed:v1").want(t, 0, "promoted", s.goldenName("team-a/signed:v1"))
-		run(t, "explain", "--server", s.admin, image("unsigned")+":v1").want(t, 0, "pending", "cosign sign")
-		run(t, "explain", "--server", s.admin, "team-a/foreign@"+foreign.String()).want(t, 0, "rejected")
-		run(t, "explain", "--server", s.admin, "team-a/nowhere:v1").want(t, 3, "team-a/nowhere")
+		run(t, "explain", "--server", s.Admin, "team-a/signed:v1").want(t, 0, "promoted", goldenName("team-a/signed:v1"))
+		run(t, "explain", "--server", s.Admin, image("unsigned")+":v1").want(t, 0, "pending", "cosign sign")
+		run(t, "explain", "--server", s.Admin, "team-a/foreign@"+foreign.String()).want(t, 0, "rejected")
+		run(t, "explain", "--server", s.Admin, "team-a/nowhere:v1").want(t, 3, "team-a/nowhere")
 		run(t, "explain", "--server", "http://127.0.0.1:1", "team-a/signed:v1").want(t, 3, "http://127.0.0.1:1", "serve")
 	})
 	t.Run("decisions", func(t *testing.T) {
-		run(t, "decisions", "list", "--server", s.admin, "--verdict", "rejected").want(t, 0, "team-a/foreign")
-		run(t, "decisions", "list", "--server", s.admin, "--verdict", "perhaps").want(t, 2, "perhaps")
-		list := s.decisions(t, "repository=team-a/foreign")
+		run(t, "decisions", "list", "--server", s.Admin, "--verdict", "rejected").want(t, 0, "team-a/foreign")
+		run(t, "decisions", "list", "--server", s.Admin, "--verdict", "perhaps").want(t, 2, "perhaps")
+		list := s.Decisions(t, "repository=team-a/foreign")
 		id := json.Number(jsonText(t, list[0].ID)).String()
-		run(t, "decisions", "show", "--server", s.admin, id).want(t, 0, "team-a/foreign", "ci")
-		run(t, "decisions", "show", "--server", s.admin, "-o", "json", id).want(t, 0, `"evidence"`)
-		run(t, "decisions", "show", "--server", s.admin, "999999").want(t, 3, "999999")
+		run(t, "decisions", "show", "--server", s.Admin, id).want(t, 0, "team-a/foreign", "ci")
+		run(t, "decisions", "show", "--server", s.Admin, "-o", "json", id).want(t, 0, `"evidence"`)
+		run(t, "decisions", "show", "--server", s.Admin, "999999").want(t, 3, "999999")
 	})
 }
 
@@ -112,27 +114,27 @@ func jsonText(t *testing.T, v any) string {
 }
 
 // goldenName is how the decision names a golden image.
-func (s *stack) goldenName(image string) string { return "golden/" + image }
+func goldenName(image string) string { return "golden/" + image }
 
 func TestLintPointsAtTheMistake(t *testing.T) {
 	t.Parallel()
-	s := &stack{dir: t.TempDir()}
-	s.write(t, "good.yaml", strings.Replace(signedPolicy, "keyFile: \"{{KEY}}\"", "keyFile: ci.pub", 1))
-	keys := generateKeys(t, s.dir, "ci")
+	s := &harness.Stack{Dir: t.TempDir()}
+	s.Write(t, "good.yaml", strings.Replace(signedPolicy, "keyFile: \"{{KEY}}\"", "keyFile: ci.pub", 1))
+	keys := harness.GenerateKeys(t, s.Dir, "ci")
 	_ = keys
-	s.write(t, "typo.yaml", strings.Replace(signedPolicy, "wait: 30m", "wiat: 30m", 1))
-	s.write(t, "private.yaml", strings.Replace(signedPolicy, "{{KEY}}", "ci.key", 1))
-	s.write(t, "torn.yaml", signedPolicy[:120]+"\n  [")
-	run(t, "policy", "lint", s.path("good.yaml")).want(t, 0)
-	run(t, "policy", "lint", s.path("typo.yaml")).want(t, 1, "typo.yaml:7:3: ", "wiat", "wait")
-	run(t, "policy", "lint", s.path("private.yaml")).want(t, 1, "private.yaml:10:", "public")
-	run(t, "policy", "lint", s.path("torn.yaml")).want(t, 1, "torn.yaml:")
-	run(t, "policy", "lint", s.path("absent.yaml")).want(t, 1, "absent.yaml")
+	s.Write(t, "typo.yaml", strings.Replace(signedPolicy, "wait: 30m", "wiat: 30m", 1))
+	s.Write(t, "private.yaml", strings.Replace(signedPolicy, "{{KEY}}", "ci.key", 1))
+	s.Write(t, "torn.yaml", signedPolicy[:120]+"\n  [")
+	run(t, "policy", "lint", s.Path("good.yaml")).want(t, 0)
+	run(t, "policy", "lint", s.Path("typo.yaml")).want(t, 1, "typo.yaml:7:3: ", "wiat", "wait")
+	run(t, "policy", "lint", s.Path("private.yaml")).want(t, 1, "private.yaml:10:", "public")
+	run(t, "policy", "lint", s.Path("torn.yaml")).want(t, 1, "torn.yaml:")
+	run(t, "policy", "lint", s.Path("absent.yaml")).want(t, 1, "absent.yaml")
 	run(t, "policy", "lint").want(t, 2)
 
-	s.write(t, "config.yaml", "apiVersion: gatekeeper/v1alpha1\nkind: Configuration\nregistrys: []\n")
-	run(t, "config", "lint", s.path("config.yaml")).want(t, 1, "config.yaml:3:1: ", "registrys", "registries")
-	run(t, "serve", "--config", s.path("config.yaml")).want(t, 2, "config.yaml:3:1: ")
+	s.Write(t, "config.yaml", "apiVersion: gatekeeper/v1alpha1\nkind: Configuration\nregistrys: []\n")
+	run(t, "config", "lint", s.Path("config.yaml")).want(t, 1, "config.yaml:3:1: ", "registrys", "registries")
+	run(t, "serve", "--config", s.Path("config.yaml")).want(t, 2, "config.yaml:3:1: ")
 	run(t, "config", "schema").want(t, 0, `"$schema"`)
 	run(t, "version").want(t, 0, "gatekeeper")
 	run(t, "nonsense").want(t, 2, "nonsense")

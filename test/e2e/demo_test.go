@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/golden-gatekeeper/gatekeeper/test/harness"
 )
 
 // All samples get their verdicts, with the registries in process and with the
@@ -11,7 +13,7 @@ func TestTheDemonstrationGetsItsVerdicts(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
 		"embedded registries": nil,
-		"registry binary":     {"--registry-binary", tool(t, registryModule)},
+		"registry binary":     {"--registry-binary", harness.Tool(t, harness.RegistryModule)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := run(t, append([]string{"demo", "--once", "-o", "json"}, args...)...)

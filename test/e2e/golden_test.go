@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/golden-gatekeeper/gatekeeper/test/harness"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -31,21 +33,9 @@ spec:
     immutable: true
 `
 
-// The two forms in which cosign leaves a signature in a registry.
-var forms = map[string][]string{ //nolint:gochecknoglobals // a table
-	"tag":    nil,
-	"bundle": {"--new-bundle-format"},
-}
-
-func sign(t *testing.T, form, key, reference string) {
-	t.Helper()
-	args := append([]string{"sign", "--key", key, "--tlog-upload=false", "--yes", "--allow-http-registry"}, forms[form]...)
-	cosign(t, append(args, reference)...)
-}
-
 func verify(t *testing.T, form, key, reference string) {
 	t.Helper()
-	args := append([]string{"verify", "--key", key, "--insecure-ignore-tlog", "--allow-http-registry"}, forms[form]...)
+	args := append([]string{"verify", "--key", key, "--insecure-ignore-tlog", "--allow-http-registry"}, harness.Forms()[form]...)
 	if form == "bundle" {
 		// cosign asks for a trusted root even where a key needs none.
 		root := filepath.Join(t.TempDir(), "trusted_root.json")
@@ -54,20 +44,20 @@ func verify(t *testing.T, form, key, reference string) {
 		}
 		args = append(args, "--trusted-root", root)
 	}
-	cosign(t, append(args, reference)...)
+	harness.Cosign(t, append(args, reference)...)
 }
 
 // A signature by the key that the policy names makes the push golden, with the
 // same digest, and cosign verifies it there.
 func TestSignedImagesBecomeGolden(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, signedPolicy)
-	for form := range forms {
+	s := harness.NewStack(t, signedPolicy)
+	for form := range harness.Forms() {
 		for _, when := range []string{"after", "before"} {
 			t.Run("signed "+when+" the push in the "+form+" form", func(t *testing.T) {
 				t.Parallel()
 				repository := "team-a/" + form + "-" + when
-				reference := s.staging + "/" + repository + ":v1"
+				reference := s.Staging + "/" + repository + ":v1"
 				img, err := random.Image(2048, 2)
 				if err != nil {
 					t.Fatal(err)
@@ -76,7 +66,7 @@ func TestSignedImagesBecomeGolden(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				byDigest := s.staging + "/" + repository + "@" + digest.String()
+				byDigest := s.Staging + "/" + repository + "@" + digest.String()
 				if when == "before" {
 					ref, err := name.NewDigest(byDigest, name.Insecure)
 					if err != nil {
@@ -85,19 +75,19 @@ func TestSignedImagesBecomeGolden(t *testing.T) {
 					if err := remote.Write(ref, img, remote.WithContext(t.Context())); err != nil {
 						t.Fatal(err)
 					}
-					sign(t, form, s.keys.private, byDigest)
-					pushImage(t, reference, img)
+					harness.Sign(t, form, s.Keys.Private, byDigest)
+					harness.PushImage(t, reference, img)
 				} else {
-					pushImage(t, reference, img)
-					s.await(t, repository, digest, verdict("pending"))
-					sign(t, form, s.keys.private, byDigest)
+					harness.PushImage(t, reference, img)
+					s.Await(t, repository, digest, harness.Verdict("pending"))
+					harness.Sign(t, form, s.Keys.Private, byDigest)
 				}
-				s.await(t, repository, digest, promoted)
-				golden := s.golden + "/" + repository
-				if got := digestOf(t, golden+":v1"); got != digest.String() {
+				s.Await(t, repository, digest, harness.Promoted)
+				golden := s.Golden + "/" + repository
+				if got := harness.DigestOf(t, golden+":v1"); got != digest.String() {
 					t.Errorf("golden tag points to %q, want %s", got, digest)
 				}
-				verify(t, form, s.keys.public, golden+"@"+digest.String())
+				verify(t, form, s.Keys.Public, golden+"@"+digest.String())
 			})
 		}
 	}
@@ -107,45 +97,45 @@ func TestSignedImagesBecomeGolden(t *testing.T) {
 // manifest.
 func TestNothingElseBecomesGolden(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, strings.Replace(signedPolicy, "wait: 30m", "wait: 2s", 1))
-	stranger := generateKeys(t, t.TempDir(), "stranger")
+	s := harness.NewStack(t, strings.Replace(signedPolicy, "wait: 30m", "wait: 2s", 1))
+	stranger := harness.GenerateKeys(t, t.TempDir(), "stranger")
 
 	t.Run("unsigned", func(t *testing.T) {
-		digest := push(t, s.staging+"/team-a/unsigned:v1")
-		d := s.await(t, "team-a/unsigned", digest, verdict("rejected"))
+		digest := harness.Push(t, s.Staging+"/team-a/unsigned:v1")
+		d := s.Await(t, "team-a/unsigned", digest, harness.Verdict("rejected"))
 		wantReason(t, d, "absent")
 	})
-	for form := range forms {
+	for form := range harness.Forms() {
 		t.Run("signed by a stranger in the "+form+" form", func(t *testing.T) {
 			repository := "team-a/stranger-" + form
-			digest := push(t, s.staging+"/"+repository+":v1")
-			sign(t, form, stranger.private, s.staging+"/"+repository+"@"+digest.String())
-			d := s.await(t, repository, digest, func(d decision) bool {
-				return d.Verdict == "rejected" && slices.Contains(d.reasons(), "wrong_signer")
+			digest := harness.Push(t, s.Staging+"/"+repository+":v1")
+			harness.Sign(t, form, stranger.Private, s.Staging+"/"+repository+"@"+digest.String())
+			d := s.Await(t, repository, digest, func(d harness.Decision) bool {
+				return d.Verdict == "rejected" && slices.Contains(d.Reasons(), "wrong_signer")
 			})
 			wantReason(t, d, "wrong_signer")
 		})
 	}
 	t.Run("another image's signature", func(t *testing.T) {
 		const repository = "team-a/borrowed"
-		signed := push(t, s.staging+"/elsewhere/other:v1")
-		sign(t, "tag", s.keys.private, s.staging+"/elsewhere/other@"+signed.String())
-		digest := push(t, s.staging+"/"+repository+":v1")
-		copyTag(t, s.staging+"/elsewhere/other:"+signatureTag(signed.String()), s.staging+"/"+repository+":"+signatureTag(digest.String()))
-		d := s.await(t, repository, digest, func(d decision) bool {
-			return d.Verdict == "rejected" && slices.Contains(d.reasons(), "invalid")
+		signed := harness.Push(t, s.Staging+"/elsewhere/other:v1")
+		harness.Sign(t, "tag", s.Keys.Private, s.Staging+"/elsewhere/other@"+signed.String())
+		digest := harness.Push(t, s.Staging+"/"+repository+":v1")
+		copyTag(t, s.Staging+"/elsewhere/other:"+signatureTag(signed.String()), s.Staging+"/"+repository+":"+signatureTag(digest.String()))
+		d := s.Await(t, repository, digest, func(d harness.Decision) bool {
+			return d.Verdict == "rejected" && slices.Contains(d.Reasons(), "invalid")
 		})
 		wantReason(t, d, "invalid")
 	})
-	if repositories := catalog(t, s.golden); len(repositories) > 0 {
+	if repositories := harness.Catalog(t, s.Golden); len(repositories) > 0 {
 		t.Errorf("golden has the repositories %v, want none", repositories)
 	}
 }
 
-func wantReason(t *testing.T, d decision, reason string) {
+func wantReason(t *testing.T, d harness.Decision, reason string) {
 	t.Helper()
-	if !slices.Contains(d.reasons(), reason) {
-		t.Errorf("decision %d has the reasons %v, want %s among them", d.ID, d.reasons(), reason)
+	if !slices.Contains(d.Reasons(), reason) {
+		t.Errorf("decision %d has the reasons %v, want %s among them", d.ID, d.Reasons(), reason)
 	}
 }
 
@@ -164,5 +154,5 @@ func copyTag(t *testing.T, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pushImage(t, to, img)
+	harness.PushImage(t, to, img)
 }

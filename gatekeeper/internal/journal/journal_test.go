@@ -162,6 +162,17 @@ func TestEvidenceWakesItsSubject(t *testing.T) {
 		p.next(t).verdict(policy.VerdictPromoted)
 		awaitState(t, j, "v1", "promoted")
 	})
+	t.Run("again, when the tag is visible only after its notification", func(t *testing.T) {
+		j, p := openNew(t), newProcessor()
+		run(t, j, p)
+		accept(t, j, pushOf("v1", digest("a")))
+		p.next(t).pending(hour)
+		awaitState(t, j, "v1", "pending")
+		accept(t, j, signature)
+		p.next(t).pending(hour) // the signature cannot be read yet
+		p.next(t).verdict(policy.VerdictPromoted)
+		awaitState(t, j, "v1", "promoted")
+	})
 	t.Run("that was refused", func(t *testing.T) {
 		j, p := openNew(t), newProcessor()
 		run(t, j, p)

@@ -12,6 +12,7 @@ CREATE TABLE pushes (
   attempt     INTEGER NOT NULL DEFAULT 0, -- failed attempts in a row
   problem     TEXT    NOT NULL DEFAULT '',
   wakes       INTEGER NOT NULL DEFAULT 0, -- how often evidence arrived
+  woken_at    INTEGER NOT NULL DEFAULT 0, -- when it did last
   job_id      INTEGER                     -- the one job that will look at it; null: none
 );
 CREATE UNIQUE INDEX pushes_event ON pushes (source, event_id) WHERE event_id <> '';

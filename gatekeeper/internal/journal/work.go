@@ -183,12 +183,16 @@ func backoff(attempt int) time.Duration {
 // no job, or a wake-up is lost.
 func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], wakes int64, n next) error {
 	return j.inTx(ctx, func(tx *sql.Tx) error {
-		var now int64
-		if err := tx.QueryRowContext(ctx, "SELECT wakes FROM pushes WHERE id = ?", job.Args.PushID).Scan(&now); err != nil {
+		var now, wokenAt int64
+		if err := tx.QueryRowContext(ctx, "SELECT wakes, woken_at FROM pushes WHERE id = ?", job.Args.PushID).Scan(&now, &wokenAt); err != nil {
 			return err
 		}
-		if now != wakes && wakeable(n.state) {
+		switch {
+		case !wakeable(n.state):
+		case now != wakes:
 			n.again = j.deps.Now()
+		default:
+			n.again = earlier(n.again, settling(time.Unix(0, wokenAt), j.deps.Now()))
 		}
 		jobID, err := j.schedule(ctx, tx, job.Args.PushID, n.again)
 		if err != nil {
@@ -202,6 +206,29 @@ func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], wakes i
 		_, err = river.JobCompleteTx[*riversqlite.Driver](ctx, tx, job)
 		return err
 	})
+}
+
+// settleTime is how long after its notification a tag may still be invisible.
+// CNCF Distribution v3 reports a push before it writes the tag (manifests.Put,
+// then tags.Tag), so that a woken push may find nothing new at first.
+const settleTime = 10 * time.Second
+
+// settling is when a push that was woken in vain is looked at again: after
+// 0.5, 2 and 8 seconds or so. Zero: no more.
+func settling(wokenAt, now time.Time) time.Time {
+	waited := now.Sub(wokenAt)
+	if waited >= settleTime {
+		return time.Time{}
+	}
+	return now.Add(max(500*time.Millisecond, 3*waited))
+}
+
+// earlier returns the first of two moments; zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
 }
 
 // schedulerInterval is how far ahead River makes scheduled jobs available
@@ -298,6 +325,6 @@ func (j *Journal) hurryOne(ctx context.Context, tx *sql.Tx, push int64, job sql.
 	} else if _, err := j.jobs.JobRetryTx(ctx, tx, job.Int64); err != nil && !errors.Is(err, river.ErrNotFound) {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "UPDATE pushes SET wakes = wakes + 1, job_id = ? WHERE id = ?", job, push)
+	_, err := tx.ExecContext(ctx, "UPDATE pushes SET wakes = wakes + 1, woken_at = ?, job_id = ? WHERE id = ?", j.deps.Now().UnixNano(), job, push)
 	return err
 }

@@ -1,4 +1,4 @@
-package e2e_test
+package harness
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// startRegistry runs the Distribution binary with filesystem storage. When
+// StartRegistry runs the Distribution binary with filesystem storage. When
 // webhook is set, it reports pushes there.
-func startRegistry(t *testing.T, webhook, secret string) string {
+func StartRegistry(t testing.TB, webhook, secret string) string {
 	t.Helper()
 	dir := t.TempDir()
 	config := fmt.Sprintf(`version: 0.1
@@ -40,29 +40,29 @@ http: {addr: "127.0.0.1:0", secret: e2e}
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, addr := start(t, after("listening on ", `",  `), []string{"OTEL_TRACES_EXPORTER=none"}, tool(t, registryModule), "serve", path)
+	_, addr := Start(t, After("listening on ", `",  `), []string{"OTEL_TRACES_EXPORTER=none"}, Tool(t, RegistryModule), "serve", path)
 	return addr
 }
 
-// relay is the address that registries send notifications to before the
+// Relay is the address that registries send notifications to before the
 // gatekeeper's own port is known; it also counts and can lose them.
-type relay struct {
+type Relay struct {
 	*httptest.Server
-	target atomic.Pointer[url.URL]
-	drop   atomic.Bool // answer 503 instead of passing on
-	passed atomic.Int64
+	Target atomic.Pointer[url.URL]
+	Drop   atomic.Bool // answer 503 instead of passing on
+	Passed atomic.Int64
 }
 
-func newRelay(t *testing.T) *relay {
+func NewRelay(t testing.TB) *Relay {
 	t.Helper()
-	r := &relay{}
-	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(r.target.Load()) }}
+	r := &Relay{}
+	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(r.Target.Load()) }}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if r.drop.Load() || r.target.Load() == nil {
+		if r.Drop.Load() || r.Target.Load() == nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		r.passed.Add(1)
+		r.Passed.Add(1)
 		proxy.ServeHTTP(w, req)
 	}))
 	t.Cleanup(r.Close)

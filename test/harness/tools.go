@@ -1,4 +1,6 @@
-package e2e_test
+// Package harness runs the product and the programs around it as processes,
+// for the end-to-end tests and the benchmarks.
+package harness
 
 import (
 	"context"
@@ -13,8 +15,8 @@ import (
 
 // The real programs, at the versions the product is built against.
 const (
-	registryModule = "github.com/distribution/distribution/v3/cmd/registry@v3.1.2"
-	cosignModule   = "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5"
+	RegistryModule = "github.com/distribution/distribution/v3/cmd/registry@v3.1.2"
+	CosignModule   = "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5"
 )
 
 // tools builds each program once for the whole run. Finished programs are kept
@@ -24,8 +26,8 @@ var tools = struct { //nolint:gochecknoglobals // one build for all tests
 	built map[string]string
 }{built: map[string]string{}}
 
-// tool returns the path of a program built from its pinned module.
-func tool(t *testing.T, module string) string {
+// Tool returns the path of a program built from its pinned module.
+func Tool(t testing.TB, module string) string {
 	t.Helper()
 	tools.Lock()
 	defer tools.Unlock()
@@ -72,33 +74,38 @@ func installTool(ctx context.Context, module string) (string, error) {
 	return path, os.Rename(filepath.Join(work, filepath.Base(importPath)), path)
 }
 
-// gatekeeperBinary is built once from this tree.
-var gatekeeperBinary = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // one build for all tests
+// binary is the product, built once from this tree.
+var binary struct { //nolint:gochecknoglobals // one build for all tests
+	sync.Mutex
+	path string
+}
+
+// Gatekeeper returns the path of the product's binary.
+func Gatekeeper(t testing.TB) string {
+	t.Helper()
+	binary.Lock()
+	defer binary.Unlock()
+	if binary.path != "" {
+		return binary.path
+	}
 	dir, err := os.MkdirTemp("", "gatekeeper-e2e-")
 	if err != nil {
-		return "", err
+		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "gatekeeper")
-	build := exec.CommandContext(context.Background(), "go", "build", "-o", path, "github.com/golden-gatekeeper/gatekeeper/cmd/gatekeeper")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/golden-gatekeeper/gatekeeper/cmd/gatekeeper")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+		t.Fatalf("build gatekeeper: %v\n%s", err, out)
 	}
-	return path, nil
-})
-
-func gatekeeper(t *testing.T) string {
-	t.Helper()
-	path, err := gatekeeperBinary()
-	if err != nil {
-		t.Fatalf("build gatekeeper: %v", err)
-	}
+	binary.path = path
 	return path
 }
 
-func TestMain(m *testing.M) {
+// Main runs the tests of a package and removes what was built for them.
+func Main(m *testing.M) {
 	code := m.Run()
-	if path, err := gatekeeperBinary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if binary.path != "" {
+		_ = os.RemoveAll(filepath.Dir(binary.path))
 	}
 	os.Exit(code)
 }

@@ -1,4 +1,4 @@
-package e2e_test
+package harness
 
 import (
 	"bufio"
@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// process is a program under test with its output.
-type process struct {
-	cmd    *exec.Cmd
-	output lockedBuffer
-	exited chan struct{}
+// Process is a program under test with its output.
+type Process struct {
+	Cmd    *exec.Cmd
+	Output lockedBuffer
+	Exited chan struct{}
 }
 
 type lockedBuffer struct {
@@ -37,20 +37,20 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// start runs a program until the test ends and waits until find, called with
+// Start runs a program until the test ends and waits until find, called with
 // each line of its output, has found what it looks for.
-func start(t *testing.T, find func(line string) (string, bool), env []string, name string, args ...string) (*process, string) {
+func Start(t testing.TB, find func(line string) (string, bool), env []string, name string, args ...string) (*Process, string) {
 	t.Helper()
-	p := &process{cmd: exec.Command(name, args...), exited: make(chan struct{})} //nolint:noctx // ended by a signal in Cleanup
-	p.cmd.Env = append(os.Environ(), env...)
+	p := &Process{Cmd: exec.Command(name, args...), Exited: make(chan struct{})} //nolint:noctx // ended by a signal in Cleanup
+	p.Cmd.Env = append(os.Environ(), env...)
 	r, w := io.Pipe()
-	p.cmd.Stdout, p.cmd.Stderr = w, w
-	if err := p.cmd.Start(); err != nil {
+	p.Cmd.Stdout, p.Cmd.Stderr = w, w
+	if err := p.Cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
 	found := make(chan string, 1)
 	go func() {
-		lines := bufio.NewScanner(io.TeeReader(r, &p.output))
+		lines := bufio.NewScanner(io.TeeReader(r, &p.Output))
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			if value, ok := find(lines.Text()); ok {
@@ -63,23 +63,23 @@ func start(t *testing.T, find func(line string) (string, bool), env []string, na
 		_, _ = io.Copy(io.Discard, r)
 	}()
 	go func() {
-		_ = p.cmd.Wait()
+		_ = p.Cmd.Wait()
 		_ = w.Close()
-		close(p.exited)
+		close(p.Exited)
 	}()
 	t.Cleanup(func() {
-		p.stop(t)
+		p.Stop(t)
 		if t.Failed() {
-			t.Logf("the end of the output of %s:\n%s", name, tail(p.output.String()))
+			t.Logf("the end of the output of %s:\n%s", name, tail(p.Output.String()))
 		}
 	})
 	select {
 	case value := <-found:
 		return p, value
-	case <-p.exited:
-		t.Fatalf("%s ended before it was ready:\n%s", name, p.output.String())
+	case <-p.Exited:
+		t.Fatalf("%s ended before it was ready:\n%s", name, p.Output.String())
 	case <-time.After(time.Minute):
-		t.Fatalf("%s is not ready after a minute:\n%s", name, p.output.String())
+		t.Fatalf("%s is not ready after a minute:\n%s", name, p.Output.String())
 	}
 	return nil, ""
 }
@@ -93,28 +93,28 @@ func tail(output string) string {
 	return output
 }
 
-// stop asks the program to end, as an operator's SIGTERM does.
-func (p *process) stop(t *testing.T) {
+// Stop asks the program to end, as an operator's SIGTERM does.
+func (p *Process) Stop(t testing.TB) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return // it ended by itself
 	}
 	select {
-	case <-p.exited:
+	case <-p.Exited:
 	case <-time.After(30 * time.Second):
-		t.Errorf("%s does not stop on SIGTERM", p.cmd.Path)
-		p.kill()
+		t.Errorf("%s does not stop on SIGTERM", p.Cmd.Path)
+		p.Kill()
 	}
 }
 
-// kill ends the program as a power failure would.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.exited
+// Kill ends the program as a power failure would.
+func (p *Process) Kill() {
+	_ = p.Cmd.Process.Kill()
+	<-p.Exited
 }
 
-// after returns what follows a marker in a line, up to the next delimiter.
-func after(marker, delimiters string) func(string) (string, bool) {
+// After returns what follows a marker in a line, up to the next delimiter.
+func After(marker, delimiters string) func(string) (string, bool) {
 	return func(line string) (string, bool) {
 		_, rest, ok := strings.Cut(line, marker)
 		if !ok {

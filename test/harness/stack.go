@@ -1,0 +1,323 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+const WebhookSecret = "e2e-webhook-secret"
+
+// Stack is staging, golden and the gatekeeper between them, each a process.
+type Stack struct {
+	Staging, Golden string // host:port
+	Admin, Webhooks string // URLs
+	Relay           *Relay
+	Dir             string
+	Keys            KeyPair
+	Process         *Process
+}
+
+type KeyPair struct{ Private, Public string }
+
+// NewStack starts everything with the given policy; {{KEY}} in it becomes the
+// path of the public key.
+func NewStack(t testing.TB, policy string) *Stack {
+	t.Helper()
+	s := &Stack{Dir: t.TempDir(), Relay: NewRelay(t)}
+	s.Keys = GenerateKeys(t, s.Dir, "ci")
+	s.Staging = StartRegistry(t, s.Relay.URL+"/webhooks/staging", WebhookSecret)
+	s.Golden = StartRegistry(t, "", "")
+	s.Write(t, "policies/policy.yaml", strings.ReplaceAll(policy, "{{KEY}}", s.Keys.Public))
+	s.Write(t, "secret", WebhookSecret+"\n")
+	s.Write(t, "gatekeeper.yaml", fmt.Sprintf(`apiVersion: gatekeeper/v1alpha1
+kind: Configuration
+listen: {webhooks: "127.0.0.1:0", admin: "127.0.0.1:0"}
+storage: {url: "sqlite://%[1]s/gatekeeper.db"}
+registries:
+  - name: staging
+    url: http://%[2]s
+    notifications: {format: distribution, secretFile: %[1]s/secret}
+  - name: golden
+    url: http://%[3]s
+policies: %[1]s/policies
+`, s.Dir, s.Staging, s.Golden))
+	s.Serve(t)
+	return s
+}
+
+// Serve starts the gatekeeper, or starts it again.
+func (s *Stack) Serve(t testing.TB) {
+	t.Helper()
+	type listening struct{ Webhooks, Admin string }
+	var addrs listening
+	find := func(line string) (string, bool) {
+		if !strings.Contains(line, `"msg":"listening"`) {
+			return "", false
+		}
+		return line, true
+	}
+	var line string
+	s.Process, line = Start(t, find, nil, Gatekeeper(t), "serve", "--config", s.Path("gatekeeper.yaml"), "--log-format", "json")
+	if err := json.Unmarshal([]byte(line), &addrs); err != nil {
+		t.Fatalf("read the line that names the addresses: %v\n%s", err, line)
+	}
+	s.Webhooks, s.Admin = "http://"+addrs.Webhooks, "http://"+addrs.Admin
+	target, err := url.Parse(s.Webhooks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Relay.Target.Store(target)
+}
+
+func (s *Stack) Path(name string) string { return filepath.Join(s.Dir, name) }
+
+func (s *Stack) Write(t testing.TB, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(s.Path(name)), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.Path(name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// GenerateKeys makes a key pair with the cosign client.
+func GenerateKeys(t testing.TB, dir, name string) KeyPair {
+	t.Helper()
+	Cosign(t, "generate-key-pair", "--output-key-prefix", filepath.Join(dir, name))
+	return KeyPair{Private: filepath.Join(dir, name+".key"), Public: filepath.Join(dir, name+".pub")}
+}
+
+// Cosign runs the real client and fails the test when it fails.
+func Cosign(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := TryCosign(t, args...)
+	if err != nil {
+		t.Fatalf("cosign %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func TryCosign(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), Tool(t, CosignModule), args...)
+	c.Env = append(os.Environ(), "COSIGN_PASSWORD=", "SIGSTORE_NO_CACHE=true")
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+// Push uploads a new small image under a tag and returns its digest.
+func Push(t testing.TB, reference string) v1.Hash {
+	t.Helper()
+	img, err := random.Image(2048, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return PushImage(t, reference, img)
+}
+
+func PushImage(t testing.TB, reference string, img v1.Image) v1.Hash {
+	t.Helper()
+	ref, err := name.ParseReference(reference, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img, remote.WithContext(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+// DigestOf returns what a reference points to; nothing when it does not exist.
+func DigestOf(t testing.TB, reference string) string {
+	t.Helper()
+	ref, err := name.ParseReference(reference, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := remote.Head(ref, remote.WithContext(t.Context()))
+	if err != nil {
+		return ""
+	}
+	return d.Digest.String()
+}
+
+// Catalog lists every repository of a registry.
+func Catalog(t testing.TB, host string) []string {
+	t.Helper()
+	reg, err := name.NewRegistry(host, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repositories, err := remote.Catalog(t.Context(), reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return repositories
+}
+
+// Decision is the part of the API's answer that the tests look at.
+type Decision struct {
+	ID       int64
+	Verdict  string
+	Push     struct{ Repository, Tag, Digest string }
+	Findings []Finding
+	Results  []struct {
+		Policy   string
+		Verdict  string
+		Findings []Finding
+	}
+	Golden []struct{ Registry, Repository, Tag, Digest string }
+}
+
+type Finding struct{ Check, Rule, Outcome, Reason, Found, Expected, Remedy string }
+
+func (d Decision) Reasons() []string {
+	var reasons []string
+	for _, f := range d.Findings {
+		reasons = append(reasons, f.Reason)
+	}
+	for _, r := range d.Results {
+		for _, f := range r.Findings {
+			reasons = append(reasons, f.Reason)
+		}
+	}
+	return reasons
+}
+
+// Await polls the API until the newest decision about a digest satisfies done.
+func (s *Stack) Await(t testing.TB, repository string, digest v1.Hash, done func(Decision) bool) Decision {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+	defer cancel()
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	var last []Decision
+	for {
+		last = s.Decisions(t, "repository="+url.QueryEscape(repository)+"&digest="+url.QueryEscape(digest.String()))
+		if len(last) > 0 && done(last[0]) {
+			return last[0]
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s@%s: the awaited decision does not come; so far: %+v", repository, digest, last)
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Stack) Decisions(t testing.TB, query string) []Decision {
+	t.Helper()
+	status, body := Get(t, s.Admin+"/api/v1/decisions?"+query)
+	if status != http.StatusOK {
+		t.Fatalf("list decisions: %d %s", status, body)
+	}
+	var list struct{ Decisions []Decision }
+	if err := json.Unmarshal(body, &list); err != nil {
+		t.Fatalf("decode %s: %v", body, err)
+	}
+	return list.Decisions
+}
+
+// Promoted waits for the end of a promotion: the verdict and what was written.
+func Promoted(d Decision) bool { return d.Verdict == "promoted" && len(d.Golden) > 0 }
+
+func Verdict(want string) func(Decision) bool {
+	return func(d Decision) bool { return d.Verdict == want }
+}
+
+func Get(t testing.TB, target string) (int, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Do(t, req)
+}
+
+func Post(t testing.TB, target, token, contentType string, body []byte) (int, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return Do(t, req)
+}
+
+func Do(t testing.TB, req *http.Request) (int, []byte) {
+	t.Helper()
+	client := &http.Client{Timeout: 30 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, body
+}
+
+// Notifications reads one series of gatekeeper_notifications_total.
+func (s *Stack) Notifications(t testing.TB, source, outcome string) int {
+	t.Helper()
+	return int(s.Metric(t, fmt.Sprintf(`gatekeeper_notifications_total{outcome=%q,source=%q}`, outcome, source)))
+}
+
+// Metric reads one sample from /metrics; 0 when it is not there.
+func (s *Stack) Metric(t testing.TB, series string) float64 {
+	t.Helper()
+	status, body := Get(t, s.Admin+"/metrics")
+	if status != http.StatusOK {
+		t.Fatalf("/metrics: %d %s", status, body)
+	}
+	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindSubmatch(body)
+	if m == nil {
+		return 0
+	}
+	v, err := strconv.ParseFloat(string(m[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// Forms are the two forms in which cosign leaves a signature in a registry,
+// with the flags that ask for them.
+func Forms() map[string][]string {
+	return map[string][]string{"tag": nil, "bundle": {"--new-bundle-format"}}
+}
+
+// Sign signs an image with the real client, without a transparency log.
+func Sign(t testing.TB, form, key, reference string) {
+	t.Helper()
+	args := append([]string{"sign", "--key", key, "--tlog-upload=false", "--yes", "--allow-http-registry"}, Forms()[form]...)
+	Cosign(t, append(args, reference)...)
+}
