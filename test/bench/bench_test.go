@@ -208,9 +208,9 @@ image="$1"
 		text += `"$GRYPE" -q --only-fixed --fail-on critical "registry:$STAGING/$image:v1" >/dev/null
 `
 	}
-	text += `"$CRANE" copy --insecure "$STAGING/$image:v1" "$GOLDEN/$image:v1" >/dev/null 2>&1
+	text += `"$CRANE" copy --insecure "$STAGING/$image:v1" "$GOLDEN/script/$image:v1" >/dev/null 2>&1
 sig="$("$CRANE" digest --insecure "$STAGING/$image:v1" | tr : -).sig"
-"$CRANE" copy --insecure "$STAGING/$image:$sig" "$GOLDEN/$image:$sig" >/dev/null 2>&1
+"$CRANE" copy --insecure "$STAGING/$image:$sig" "$GOLDEN/script/$image:$sig" >/dev/null 2>&1
 `
 	path := filepath.Join(b.TempDir(), "promote.sh")
 	if err := os.WriteFile(path, []byte(text), 0o700); err != nil { //nolint:gosec // a script is executable
@@ -269,7 +269,7 @@ func BenchmarkPushToGolden(b *testing.B) {
 	for _, rules := range []struct {
 		name, text string
 		scan       bool
-	}{{"verify and copy", "", false}, {"verify, scan and copy", withScan, true}} {
+	}{{"verify and copy", "", false}, {"verify scan and copy", withScan, true}} {
 		b.Run(rules.name, func(b *testing.B) {
 			const n = 9
 			s := stack(b, rules.text)
@@ -286,9 +286,9 @@ func BenchmarkPushToGolden(b *testing.B) {
 				b.ReportMetric((requests(b, s, registry)-count)/n, registry+"-requests/image")
 			}
 			env, path := scriptEnv(b, s, rules.scan), script(b, rules.scan)
-			for _, p := range prepare(b, s, "script", n) {
-				p.tag(b, s)
-				p.awaitGolden(b, s) // so that the gatekeeper is idle again; the script repeats what it did
+			// The script has a place of its own in golden, so that it finds
+			// nothing there, as the gatekeeper did.
+			for _, p := range images {
 				start := time.Now()
 				run(b, env, "/bin/sh", path, p.repository)
 				theirs = append(theirs, time.Since(start))
@@ -313,7 +313,7 @@ func BenchmarkSustainedPushes(b *testing.B) {
 		name, text string
 		scan       bool
 		n          int
-	}{{"verify and copy", "", false, 50}, {"verify, scan and copy", withScan, true, 20}} {
+	}{{"verify and copy", "", false, 50}, {"verify scan and copy", withScan, true, 20}} {
 		b.Run(rules.name, func(b *testing.B) {
 			s := stack(b, rules.text)
 			images := prepare(b, s, "sustained", rules.n)

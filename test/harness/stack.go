@@ -54,10 +54,10 @@ storage: {url: "sqlite://%[1]s/gatekeeper.db"}
 registries:
   - name: staging
     url: http://%[2]s
-    notifications: {format: distribution, secretFile: %[1]s/secret}
+    notifications: {format: distribution, secretFile: "%[1]s/secret"}
   - name: golden
     url: http://%[3]s
-policies: %[1]s/policies
+policies: "%[1]s/policies"
 `, s.Dir, s.Staging, s.Golden))
 	s.Serve(t)
 	return s
