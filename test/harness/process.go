@@ -39,14 +39,14 @@ func (b *lockedBuffer) String() string {
 
 // Start runs a program until the test ends and waits until find, called with
 // each line of its output, has found what it looks for.
-func Start(t testing.TB, find func(line string) (string, bool), env []string, name string, args ...string) (*Process, string) {
-	t.Helper()
+func Start(tb testing.TB, find func(line string) (string, bool), env []string, name string, args ...string) (*Process, string) {
+	tb.Helper()
 	p := &Process{Cmd: exec.Command(name, args...), Exited: make(chan struct{})} //nolint:noctx // ended by a signal in Cleanup
 	p.Cmd.Env = append(os.Environ(), env...)
 	r, w := io.Pipe()
 	p.Cmd.Stdout, p.Cmd.Stderr = w, w
 	if err := p.Cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", name, err)
+		tb.Fatalf("start %s: %v", name, err)
 	}
 	found := make(chan string, 1)
 	go func() {
@@ -67,19 +67,19 @@ func Start(t testing.TB, find func(line string) (string, bool), env []string, na
 		_ = w.Close()
 		close(p.Exited)
 	}()
-	t.Cleanup(func() {
-		p.Stop(t)
-		if t.Failed() {
-			t.Logf("the end of the output of %s:\n%s", name, tail(p.Output.String()))
+	tb.Cleanup(func() {
+		p.Stop(tb)
+		if tb.Failed() {
+			tb.Logf("the end of the output of %s:\n%s", name, tail(p.Output.String()))
 		}
 	})
 	select {
 	case value := <-found:
 		return p, value
 	case <-p.Exited:
-		t.Fatalf("%s ended before it was ready:\n%s", name, p.Output.String())
+		tb.Fatalf("%s ended before it was ready:\n%s", name, p.Output.String())
 	case <-time.After(time.Minute):
-		t.Fatalf("%s is not ready after a minute:\n%s", name, p.Output.String())
+		tb.Fatalf("%s is not ready after a minute:\n%s", name, p.Output.String())
 	}
 	return nil, ""
 }
@@ -94,15 +94,15 @@ func tail(output string) string {
 }
 
 // Stop asks the program to end, as an operator's SIGTERM does.
-func (p *Process) Stop(t testing.TB) {
-	t.Helper()
+func (p *Process) Stop(tb testing.TB) {
+	tb.Helper()
 	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return // it ended by itself
 	}
 	select {
 	case <-p.Exited:
 	case <-time.After(30 * time.Second):
-		t.Errorf("%s does not stop on SIGTERM", p.Cmd.Path)
+		tb.Errorf("%s does not stop on SIGTERM", p.Cmd.Path)
 		p.Kill()
 	}
 }

@@ -14,9 +14,9 @@ import (
 
 // StartRegistry runs the Distribution binary with filesystem storage. When
 // webhook is set, it reports pushes there.
-func StartRegistry(t testing.TB, webhook, secret string) string {
-	t.Helper()
-	dir := t.TempDir()
+func StartRegistry(tb testing.TB, webhook, secret string) string {
+	tb.Helper()
+	dir := tb.TempDir()
 	config := fmt.Sprintf(`version: 0.1
 log: {level: info, accesslog: {disabled: true}}
 storage:
@@ -38,9 +38,9 @@ http: {addr: "127.0.0.1:0", secret: e2e}
 	}
 	path := filepath.Join(dir, "registry.yml")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	_, addr := Start(t, After("listening on ", `",  `), []string{"OTEL_TRACES_EXPORTER=none"}, Tool(t, RegistryModule), "serve", path)
+	_, addr := Start(tb, After("listening on ", `",  `), []string{"OTEL_TRACES_EXPORTER=none"}, Tool(tb, RegistryModule), "serve", path)
 	return addr
 }
 
@@ -53,8 +53,9 @@ type Relay struct {
 	Passed atomic.Int64
 }
 
-func NewRelay(t testing.TB) *Relay {
-	t.Helper()
+// NewRelay starts a relay without a target.
+func NewRelay(tb testing.TB) *Relay {
+	tb.Helper()
 	r := &Relay{}
 	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(r.Target.Load()) }}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -65,6 +66,6 @@ func NewRelay(t testing.TB) *Relay {
 		r.Passed.Add(1)
 		proxy.ServeHTTP(w, req)
 	}))
-	t.Cleanup(r.Close)
+	tb.Cleanup(r.Close)
 	return r
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
+// WebhookSecret is what the registries' notifications carry.
 const WebhookSecret = "e2e-webhook-secret"
 
 // Stack is staging, golden and the gatekeeper between them, each a process.
@@ -35,19 +36,20 @@ type Stack struct {
 	Process         *Process
 }
 
+// KeyPair is where a key pair is kept.
 type KeyPair struct{ Private, Public string }
 
 // NewStack starts everything with the given policy; {{KEY}} in it becomes the
 // path of the public key.
-func NewStack(t testing.TB, policy string) *Stack {
-	t.Helper()
-	s := &Stack{Dir: t.TempDir(), Relay: NewRelay(t)}
-	s.Keys = GenerateKeys(t, s.Dir, "ci")
-	s.Staging = StartRegistry(t, s.Relay.URL+"/webhooks/staging", WebhookSecret)
-	s.Golden = StartRegistry(t, "", "")
-	s.Write(t, "policies/policy.yaml", strings.ReplaceAll(policy, "{{KEY}}", s.Keys.Public))
-	s.Write(t, "secret", WebhookSecret+"\n")
-	s.Write(t, "gatekeeper.yaml", fmt.Sprintf(`apiVersion: gatekeeper/v1alpha1
+func NewStack(tb testing.TB, policy string) *Stack {
+	tb.Helper()
+	s := &Stack{Dir: tb.TempDir(), Relay: NewRelay(tb)}
+	s.Keys = GenerateKeys(tb, s.Dir, "ci")
+	s.Staging = StartRegistry(tb, s.Relay.URL+"/webhooks/staging", WebhookSecret)
+	s.Golden = StartRegistry(tb, "", "")
+	s.Write(tb, "policies/policy.yaml", strings.ReplaceAll(policy, "{{KEY}}", s.Keys.Public))
+	s.Write(tb, "secret", WebhookSecret+"\n")
+	s.Write(tb, "gatekeeper.yaml", fmt.Sprintf(`apiVersion: gatekeeper/v1alpha1
 kind: Configuration
 listen: {webhooks: "127.0.0.1:0", admin: "127.0.0.1:0"}
 storage: {url: "sqlite://%[1]s/gatekeeper.db"}
@@ -59,13 +61,13 @@ registries:
     url: http://%[3]s
 policies: "%[1]s/policies"
 `, s.Dir, s.Staging, s.Golden))
-	s.Serve(t)
+	s.Serve(tb)
 	return s
 }
 
 // Serve starts the gatekeeper, or starts it again.
-func (s *Stack) Serve(t testing.TB) {
-	t.Helper()
+func (s *Stack) Serve(tb testing.TB) {
+	tb.Helper()
 	type listening struct{ Webhooks, Admin string }
 	var addrs listening
 	find := func(line string) (string, bool) {
@@ -75,89 +77,92 @@ func (s *Stack) Serve(t testing.TB) {
 		return line, true
 	}
 	var line string
-	s.Process, line = Start(t, find, nil, Gatekeeper(t), "serve", "--config", s.Path("gatekeeper.yaml"), "--log-format", "json")
+	s.Process, line = Start(tb, find, nil, Gatekeeper(tb), "serve", "--config", s.Path("gatekeeper.yaml"), "--log-format", "json")
 	if err := json.Unmarshal([]byte(line), &addrs); err != nil {
-		t.Fatalf("read the line that names the addresses: %v\n%s", err, line)
+		tb.Fatalf("read the line that names the addresses: %v\n%s", err, line)
 	}
 	s.Webhooks, s.Admin = "http://"+addrs.Webhooks, "http://"+addrs.Admin
 	target, err := url.Parse(s.Webhooks)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.Relay.Target.Store(target)
 }
 
+// Path is a file in the stack's folder.
 func (s *Stack) Path(name string) string { return filepath.Join(s.Dir, name) }
 
-func (s *Stack) Write(t testing.TB, name, content string) {
-	t.Helper()
+func (s *Stack) Write(tb testing.TB, name, content string) {
+	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(s.Path(name)), 0o750); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(s.Path(name), []byte(content), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // GenerateKeys makes a key pair with the cosign client.
-func GenerateKeys(t testing.TB, dir, name string) KeyPair {
-	t.Helper()
-	Cosign(t, "generate-key-pair", "--output-key-prefix", filepath.Join(dir, name))
+func GenerateKeys(tb testing.TB, dir, name string) KeyPair {
+	tb.Helper()
+	Cosign(tb, "generate-key-pair", "--output-key-prefix", filepath.Join(dir, name))
 	return KeyPair{Private: filepath.Join(dir, name+".key"), Public: filepath.Join(dir, name+".pub")}
 }
 
 // Cosign runs the real client and fails the test when it fails.
-func Cosign(t testing.TB, args ...string) string {
-	t.Helper()
-	out, err := TryCosign(t, args...)
+func Cosign(tb testing.TB, args ...string) string {
+	tb.Helper()
+	out, err := TryCosign(tb, args...)
 	if err != nil {
-		t.Fatalf("cosign %s: %v\n%s", strings.Join(args, " "), err, out)
+		tb.Fatalf("cosign %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return out
 }
 
-func TryCosign(t testing.TB, args ...string) (string, error) {
-	t.Helper()
-	c := exec.CommandContext(t.Context(), Tool(t, CosignModule), args...)
+// TryCosign runs the real client.
+func TryCosign(tb testing.TB, args ...string) (string, error) {
+	tb.Helper()
+	c := exec.CommandContext(tb.Context(), Tool(tb, CosignModule), args...)
 	c.Env = append(os.Environ(), "COSIGN_PASSWORD=", "SIGSTORE_NO_CACHE=true")
 	out, err := c.CombinedOutput()
 	return string(out), err
 }
 
 // Push uploads a new small image under a tag and returns its digest.
-func Push(t testing.TB, reference string) v1.Hash {
-	t.Helper()
+func Push(tb testing.TB, reference string) v1.Hash {
+	tb.Helper()
 	img, err := random.Image(2048, 2)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return PushImage(t, reference, img)
+	return PushImage(tb, reference, img)
 }
 
-func PushImage(t testing.TB, reference string, img v1.Image) v1.Hash {
-	t.Helper()
+// PushImage uploads an image under a reference and returns its digest.
+func PushImage(tb testing.TB, reference string, img v1.Image) v1.Hash {
+	tb.Helper()
 	ref, err := name.ParseReference(reference, name.Insecure)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if err := remote.Write(ref, img, remote.WithContext(t.Context())); err != nil {
-		t.Fatal(err)
+	if err := remote.Write(ref, img, remote.WithContext(tb.Context())); err != nil {
+		tb.Fatal(err)
 	}
 	digest, err := img.Digest()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return digest
 }
 
 // DigestOf returns what a reference points to; nothing when it does not exist.
-func DigestOf(t testing.TB, reference string) string {
-	t.Helper()
+func DigestOf(tb testing.TB, reference string) string {
+	tb.Helper()
 	ref, err := name.ParseReference(reference, name.Insecure)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	d, err := remote.Head(ref, remote.WithContext(t.Context()))
+	d, err := remote.Head(ref, remote.WithContext(tb.Context()))
 	if err != nil {
 		return ""
 	}
@@ -165,15 +170,15 @@ func DigestOf(t testing.TB, reference string) string {
 }
 
 // Catalog lists every repository of a registry.
-func Catalog(t testing.TB, host string) []string {
-	t.Helper()
+func Catalog(tb testing.TB, host string) []string {
+	tb.Helper()
 	reg, err := name.NewRegistry(host, name.Insecure)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	repositories, err := remote.Catalog(t.Context(), reg)
+	repositories, err := remote.Catalog(tb.Context(), reg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return repositories
 }
@@ -192,8 +197,10 @@ type Decision struct {
 	Golden []struct{ Registry, Repository, Tag, Digest string }
 }
 
+// Finding is one rule's answer in a Decision.
 type Finding struct{ Check, Rule, Outcome, Reason, Found, Expected, Remedy string }
 
+// Reasons lists the reasons of all findings.
 func (d Decision) Reasons() []string {
 	var reasons []string
 	for _, f := range d.Findings {
@@ -208,35 +215,36 @@ func (d Decision) Reasons() []string {
 }
 
 // Await polls the API until the newest decision about a digest satisfies done.
-func (s *Stack) Await(t testing.TB, repository string, digest v1.Hash, done func(Decision) bool) Decision {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+func (s *Stack) Await(tb testing.TB, repository string, digest v1.Hash, done func(Decision) bool) Decision {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 45*time.Second)
 	defer cancel()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	var last []Decision
 	for {
-		last = s.Decisions(t, "repository="+url.QueryEscape(repository)+"&digest="+url.QueryEscape(digest.String()))
+		last = s.Decisions(tb, "repository="+url.QueryEscape(repository)+"&digest="+url.QueryEscape(digest.String()))
 		if len(last) > 0 && done(last[0]) {
 			return last[0]
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s@%s: the awaited decision does not come; so far: %+v", repository, digest, last)
+			tb.Fatalf("%s@%s: the awaited decision does not come; so far: %+v", repository, digest, last)
 		case <-tick.C:
 		}
 	}
 }
 
-func (s *Stack) Decisions(t testing.TB, query string) []Decision {
-	t.Helper()
-	status, body := Get(t, s.Admin+"/api/v1/decisions?"+query)
+// Decisions asks the API for decisions.
+func (s *Stack) Decisions(tb testing.TB, query string) []Decision {
+	tb.Helper()
+	status, body := Get(tb, s.Admin+"/api/v1/decisions?"+query)
 	if status != http.StatusOK {
-		t.Fatalf("list decisions: %d %s", status, body)
+		tb.Fatalf("list decisions: %d %s", status, body)
 	}
 	var list struct{ Decisions []Decision }
 	if err := json.Unmarshal(body, &list); err != nil {
-		t.Fatalf("decode %s: %v", body, err)
+		tb.Fatalf("decode %s: %v", body, err)
 	}
 	return list.Decisions
 }
@@ -244,59 +252,63 @@ func (s *Stack) Decisions(t testing.TB, query string) []Decision {
 // Promoted waits for the end of a promotion: the verdict and what was written.
 func Promoted(d Decision) bool { return d.Verdict == "promoted" && len(d.Golden) > 0 }
 
+// Verdict waits for a verdict.
 func Verdict(want string) func(Decision) bool {
 	return func(d Decision) bool { return d.Verdict == want }
 }
 
-func Get(t testing.TB, target string) (int, []byte) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+// Get asks for a URL and returns the status and the body.
+func Get(tb testing.TB, target string) (int, []byte) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, target, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return Do(t, req)
+	return Do(tb, req)
 }
 
-func Post(t testing.TB, target, token, contentType string, body []byte) (int, []byte) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target, bytes.NewReader(body))
+// Post sends a body with a bearer token, if there is one.
+func Post(tb testing.TB, target, token, contentType string, body []byte) (int, []byte) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	req.Header.Set("Content-Type", contentType)
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	return Do(t, req)
+	return Do(tb, req)
 }
 
-func Do(t testing.TB, req *http.Request) (int, []byte) {
-	t.Helper()
+// Do sends a request and returns the status and the body.
+func Do(tb testing.TB, req *http.Request) (int, []byte) {
+	tb.Helper()
 	client := &http.Client{Timeout: 30 * time.Second}
 	resp, err := client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return resp.StatusCode, body
 }
 
 // Notifications reads one series of gatekeeper_notifications_total.
-func (s *Stack) Notifications(t testing.TB, source, outcome string) int {
-	t.Helper()
-	return int(s.Metric(t, fmt.Sprintf(`gatekeeper_notifications_total{outcome=%q,source=%q}`, outcome, source)))
+func (s *Stack) Notifications(tb testing.TB, source, outcome string) int {
+	tb.Helper()
+	return int(s.Metric(tb, fmt.Sprintf(`gatekeeper_notifications_total{outcome=%q,source=%q}`, outcome, source)))
 }
 
 // Metric reads one sample from /metrics; 0 when it is not there.
-func (s *Stack) Metric(t testing.TB, series string) float64 {
-	t.Helper()
-	status, body := Get(t, s.Admin+"/metrics")
+func (s *Stack) Metric(tb testing.TB, series string) float64 {
+	tb.Helper()
+	status, body := Get(tb, s.Admin+"/metrics")
 	if status != http.StatusOK {
-		t.Fatalf("/metrics: %d %s", status, body)
+		tb.Fatalf("/metrics: %d %s", status, body)
 	}
 	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindSubmatch(body)
 	if m == nil {
@@ -304,7 +316,7 @@ func (s *Stack) Metric(t testing.TB, series string) float64 {
 	}
 	v, err := strconv.ParseFloat(string(m[1]), 64)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return v
 }
@@ -316,8 +328,8 @@ func Forms() map[string][]string {
 }
 
 // Sign signs an image with the real client, without a transparency log.
-func Sign(t testing.TB, form, key, reference string) {
-	t.Helper()
+func Sign(tb testing.TB, form, key, reference string) {
+	tb.Helper()
 	args := append([]string{"sign", "--key", key, "--tlog-upload=false", "--yes", "--allow-http-registry"}, Forms()[form]...)
-	Cosign(t, append(args, reference)...)
+	Cosign(tb, append(args, reference)...)
 }

@@ -27,16 +27,16 @@ var tools = struct { //nolint:gochecknoglobals // one build for all tests
 }{built: map[string]string{}}
 
 // Tool returns the path of a program built from its pinned module.
-func Tool(t testing.TB, module string) string {
-	t.Helper()
+func Tool(tb testing.TB, module string) string {
+	tb.Helper()
 	tools.Lock()
 	defer tools.Unlock()
 	if path, ok := tools.built[module]; ok {
 		return path
 	}
-	path, err := installTool(t.Context(), module)
+	path, err := installTool(tb.Context(), module)
 	if err != nil {
-		t.Fatalf("build %s: %v", module, err)
+		tb.Fatalf("build %s: %v", module, err)
 	}
 	tools.built[module] = path
 	return path
@@ -81,21 +81,21 @@ var binary struct { //nolint:gochecknoglobals // one build for all tests
 }
 
 // Gatekeeper returns the path of the product's binary.
-func Gatekeeper(t testing.TB) string {
-	t.Helper()
+func Gatekeeper(tb testing.TB) string {
+	tb.Helper()
 	binary.Lock()
 	defer binary.Unlock()
 	if binary.path != "" {
 		return binary.path
 	}
-	dir, err := os.MkdirTemp("", "gatekeeper-e2e-")
+	dir, err := os.MkdirTemp("", "gatekeeper-e2e-") //nolint:usetesting // outlives the test that builds it
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	path := filepath.Join(dir, "gatekeeper")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/golden-gatekeeper/gatekeeper/cmd/gatekeeper")
+	build := exec.CommandContext(tb.Context(), "go", "build", "-o", path, "github.com/golden-gatekeeper/gatekeeper/cmd/gatekeeper")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build gatekeeper: %v\n%s", err, out)
+		tb.Fatalf("build gatekeeper: %v\n%s", err, out)
 	}
 	binary.path = path
 	return path
