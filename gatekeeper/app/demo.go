@@ -189,11 +189,20 @@ const tableFormat = "%-24s %-42s %-11s %8s  %s\n"
 
 // String is the row as a line of the table.
 func (r row) String() string {
-	line := fmt.Sprintf(tableFormat, r.Image, r.About, r.Verdict, report.Took(time.Duration(r.TookMilli)*time.Millisecond), r.Reason)
+	line := fmt.Sprintf(tableFormat, r.Image, r.About, r.Verdict, report.Took(time.Duration(r.TookMilli)*time.Millisecond), clip(r.Reason))
 	if !r.Expected {
 		line += fmt.Sprintf("%-24s NOT AS EXPECTED (%s): %s\n", "", r.Wanted, r.Problem)
 	}
 	return line
+}
+
+// clip shortens a reason to what fits beside the rest of a row.
+func clip(reason string) string {
+	const width = 100
+	if runes := []rune(reason); len(runes) > width {
+		return string(runes[:width-1]) + "…"
+	}
+	return reason
 }
 
 func (d *demonstration) print(text string) {

@@ -129,13 +129,17 @@ func (c *job) signed(ctx context.Context, digest string, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("%w: referrers of referrers nest deeper than %d", gatekeeper.ErrInvalidContent, maxDepth)
 	}
+	// None of these depends on another; most find nothing.
+	var referrers []registry.Referrer
+	group, groupCtx := errgroup.WithContext(ctx)
 	for _, suffix := range []string{".sig", ".att", ".sbom"} {
-		if err := c.cosignTag(ctx, registry.FallbackTag(digest, suffix)); err != nil {
-			return err
-		}
+		group.Go(func() error { return c.cosignTag(groupCtx, registry.FallbackTag(digest, suffix)) })
 	}
-	referrers, err := c.registries.Referrers(ctx, c.from, digest)
-	if err != nil {
+	group.Go(func() (err error) {
+		referrers, err = c.registries.Referrers(groupCtx, c.from, digest)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	for _, r := range referrers {
