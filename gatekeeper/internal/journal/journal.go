@@ -196,7 +196,8 @@ func (j *Journal) newClient() error {
 		Workers:                     workers,
 		Logger:                      j.quiet(),
 		FetchCooldown:               5 * time.Millisecond,
-		FetchPollInterval:           100 * time.Millisecond,
+		FetchPollInterval:           20 * time.Millisecond,
+		PollOnly:                    true,
 		JobTimeout:                  -1, // each step has its own limits
 		RescueStuckJobsAfter:        365 * 24 * time.Hour,
 		MaxAttempts:                 1000,

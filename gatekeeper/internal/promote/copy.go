@@ -25,7 +25,7 @@ const (
 type job struct {
 	*Promoter
 	from, to registry.Repository
-	subjects []string // image and children, whose referrers come along
+	children []string // of an index, whose referrers come along
 }
 
 // image copies an index or manifest with all that it needs, children first.
@@ -49,9 +49,9 @@ func (c *job) image(ctx context.Context, digest string) error {
 			if err := c.image(ctx, child.Digest.String()); err != nil {
 				return err
 			}
+			c.children = append(c.children, child.Digest.String())
 		}
 	}
-	c.subjects = append(c.subjects, digest)
 	return c.manifest(ctx, content, digest)
 }
 
@@ -121,6 +121,14 @@ func (c *job) blob(ctx context.Context, d gatekeeper.Descriptor) (err error) {
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	return c.registries.PushBlob(ctx, c.to, d, body, begun)
+}
+
+// everythingAbout copies what speaks about a digest of the source.
+func (c *job) everythingAbout(ctx context.Context, digest string) error {
+	if err := c.signed(ctx, digest, 0); err != nil {
+		return fmt.Errorf("copy what refers to %s@%s to %s/%s: %w", c.from.Name, digest, c.to.Registry, c.to.Name, err)
+	}
+	return nil
 }
 
 // signed copies what speaks about a digest: the tags of cosign's older form,

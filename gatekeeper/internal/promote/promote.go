@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
@@ -64,12 +65,22 @@ func (p *Promoter) Copy(ctx context.Context, s policy.Subject, to policy.Promoti
 	if c.from == c.to {
 		return nil // promotion within a repository is a matter of tags
 	}
-	if err := c.image(ctx, s.Digest); err != nil {
-		return fmt.Errorf("copy %s@%s to %s/%s: %w", s.Repository, s.Digest, to.Registry, to.Repository, err)
+	// What refers to the image does not need the image to be there first: only
+	// the tag comes last.
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := c.image(groupCtx, s.Digest); err != nil {
+			return fmt.Errorf("copy %s@%s to %s/%s: %w", s.Repository, s.Digest, to.Registry, to.Repository, err)
+		}
+		return nil
+	})
+	group.Go(func() error { return c.everythingAbout(groupCtx, s.Digest) })
+	if err := group.Wait(); err != nil {
+		return err
 	}
-	for _, digest := range c.subjects {
-		if err := c.signed(ctx, digest, 0); err != nil {
-			return fmt.Errorf("copy what refers to %s@%s to %s/%s: %w", s.Repository, digest, to.Registry, to.Repository, err)
+	for _, child := range c.children {
+		if err := c.everythingAbout(ctx, child); err != nil {
+			return err
 		}
 	}
 	return nil

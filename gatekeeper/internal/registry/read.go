@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -188,7 +189,15 @@ func (r *Registries) Blob(ctx context.Context, repo Repository, d gatekeeper.Des
 	if err != nil {
 		return nil, fmt.Errorf("read the blob %s of %s/%s: %w", d.Digest, repo.Registry, repo.Name, err)
 	}
+	if len(data) <= maxCachedBlob {
+		r.blobs.Add(blobKey(repo, d.Digest), data)
+	}
 	return data, nil
+}
+
+// blobKey keeps repositories apart: who may read one may not read another.
+func blobKey(repo Repository, digest string) string {
+	return repo.Registry + "/" + repo.Name + "@" + digest
 }
 
 // OpenBlob streams a blob. The reader fails at the end unless exactly the
@@ -196,6 +205,9 @@ func (r *Registries) Blob(ctx context.Context, repo Repository, d gatekeeper.Des
 func (r *Registries) OpenBlob(ctx context.Context, repo Repository, d gatekeeper.Descriptor) (io.ReadCloser, error) {
 	if err := checkDigest(d.Digest); err != nil {
 		return nil, err
+	}
+	if data, ok := r.blobs.Get(blobKey(repo, d.Digest)); ok && int64(len(data)) == d.Size {
+		return io.NopCloser(bytes.NewReader(data)), nil
 	}
 	if d.Size < 0 {
 		return nil, fmt.Errorf("%w: the blob %s has the size %d", gatekeeper.ErrInvalidContent, d.Digest, d.Size)

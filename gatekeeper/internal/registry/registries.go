@@ -56,11 +56,19 @@ type Registries struct {
 	// manifests holds what was read and hashed, by digest: evidence and copy
 	// look at the same bytes, read once.
 	manifests *lru.Cache[string, Content]
+	// blobs holds small ones in the same way: configurations and signatures.
+	blobs *lru.Cache[string, []byte]
 }
 
 // cachedManifests bounds the cache: at 4 MiB each it never holds more than
 // 512 MiB, in practice some kilobytes each.
 const cachedManifests = 128
+
+// The cache of blobs holds at most 16 MiB.
+const (
+	cachedBlobs   = 256
+	maxCachedBlob = 64 << 10 // bytes
+)
 
 // New prepares the registries. Nothing is asked before the first request.
 func New(settings []Settings, deps Deps) (*Registries, error) {
@@ -68,7 +76,11 @@ func New(settings []Settings, deps Deps) (*Registries, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the manifest cache: %w", err)
 	}
-	r := &Registries{deps: deps, clients: map[string]*client{}, manifests: cache}
+	blobs, err := lru.New[string, []byte](cachedBlobs)
+	if err != nil {
+		return nil, fmt.Errorf("make the blob cache: %w", err)
+	}
+	r := &Registries{deps: deps, clients: map[string]*client{}, manifests: cache, blobs: blobs}
 	for _, s := range settings {
 		c, err := newClient(s, deps)
 		if err != nil {

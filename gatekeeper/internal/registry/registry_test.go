@@ -537,6 +537,32 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// What was read and verified is not read again, in the same repository.
+func TestSmallBlobsAreReadOnce(t *testing.T) {
+	t.Parallel()
+	content := []byte("a signature's payload")
+	d := gatekeeper.Descriptor{Digest: digestOf(content), Size: int64(len(content))}
+	l := newLiar(t)
+	l.on("GET /v2/app/blobs/"+d.Digest, answer(200, "application/octet-stream", content))
+	r, _ := client(t, l.URL, nil)
+	for range 2 {
+		if got, err := r.Blob(t.Context(), app, d, 100); err != nil || !bytes.Equal(got, content) {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	if calls := l.calls(); len(calls) != 1 {
+		t.Errorf("asked %v", calls)
+	}
+	other := registry.Repository{Registry: "staging", Name: "other"}
+	if _, err := r.Blob(t.Context(), other, d, 100); !errors.Is(err, gatekeeper.ErrNotFound) {
+		t.Errorf("another repository: %v", err)
+	}
+	d.Size++
+	if _, err := r.Blob(t.Context(), app, d, 100); err == nil {
+		t.Error("another size: no error")
+	}
+}
+
 func TestLocate(t *testing.T) {
 	t.Parallel()
 	hub, err := url.Parse("https://registry-1.docker.io")
