@@ -96,13 +96,20 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	return svc, svc.handlers(registerer, metrics, checker{registries, svc.gate})
 }
 
-// emptyDir makes a folder and removes what a crash left in it.
+// emptyDir makes a folder and removes what a crash left in it. The folder
+// itself may be a mount, and stays.
 func emptyDir(dir string) (string, error) {
-	if err := os.RemoveAll(dir); err != nil {
-		return "", fmt.Errorf("empty %s: %w", dir, err)
-	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make %s: %w", dir, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("empty %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return "", fmt.Errorf("empty %s: %w", dir, err)
+		}
 	}
 	return dir, nil
 }
