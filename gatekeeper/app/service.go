@@ -154,7 +154,7 @@ func (svc *service) handlers(gatherer prometheus.Gatherer, metrics *telemetry.Me
 		return fmt.Errorf("admin.%w", err)
 	}
 	admin := web.New(web.Deps{
-		Decisions: svc.journal, Checker: checker, Policies: svc.policyList(),
+		Decisions: svc.journal, Golden: svc.journal, Checker: checker, Policies: svc.policyList(),
 		Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(svc.log.Handler(), slog.LevelWarn),
 		}),

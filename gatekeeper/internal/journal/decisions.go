@@ -128,6 +128,24 @@ func (j *Journal) Golden(ctx context.Context, registry, repository, tag string) 
 	return g, err == nil, err
 }
 
+// GoldenTags lists what golden tags point to now, the newest promotion first.
+// Repository is the golden one; empty: all.
+func (j *Journal) GoldenTags(ctx context.Context, repository string, limit int) ([]gatekeeper.GoldenReference, error) {
+	list := []gatekeeper.GoldenReference{}
+	err := eachRow(ctx, j.read, "SELECT "+goldenColumns+` FROM golden g
+		WHERE (? = '' OR repository = ?) AND NOT EXISTS (
+		  SELECT 1 FROM golden n WHERE n.registry = g.registry AND n.repository = g.repository AND n.tag = g.tag AND n.id > g.id)
+		ORDER BY id DESC LIMIT ?`, []any{repository, repository, limit}, func(rows *sql.Rows) error {
+		ref, err := scanGolden(rows)
+		list = append(list, ref)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list golden tags: %w", err)
+	}
+	return list, nil
+}
+
 // LastDecision implements gatekeeper.History.
 func (j *Journal) LastDecision(ctx context.Context, push int64) (gatekeeper.Decision, error) {
 	list, err := j.list(ctx, "push_id = ?", []any{push}, 1)

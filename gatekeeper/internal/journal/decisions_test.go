@@ -89,6 +89,14 @@ func TestTheNewestPromotionOfATagIsFound(t *testing.T) {
 		if err != nil || !found || got.Digest != p.Digest || got.PushID != p.ID {
 			t.Errorf("after %s: %+v %t %v", letter, got, found, err)
 		}
+		for _, repository := range []string{"", "team/app"} {
+			if list, err := j.GoldenTags(t.Context(), repository, 10); err != nil || len(list) != 1 || list[0].Digest != p.Digest {
+				t.Errorf("golden tags of %q after %s: %+v %v", repository, letter, list, err)
+			}
+		}
+		if list, err := j.GoldenTags(t.Context(), "elsewhere", 10); err != nil || len(list) > 0 {
+			t.Errorf("golden tags of another repository: %+v %v", list, err)
+		}
 	}
 }
 

@@ -127,10 +127,24 @@ func (h *Handler) decision(r *http.Request) (gatekeeper.Decision, error) {
 	return h.deps.Decisions.Decision(r.Context(), id)
 }
 
-// showImage answers what is known about ?image=REPOSITORY:TAG or
-// REPOSITORY@DIGEST.
-func (h *Handler) showImage(w http.ResponseWriter, r *http.Request) error {
-	repository, reference, err := splitImage(r.URL.Query().Get("image"))
+// images answers what is known about ?image=REPOSITORY:TAG or
+// REPOSITORY@DIGEST; without it, what golden tags point to.
+func (h *Handler) images(w http.ResponseWriter, r *http.Request) error {
+	values := r.URL.Query()
+	for key := range values {
+		if key != "image" && key != "repository" {
+			return badRequest("unknown parameter %q; want image, or repository", key)
+		}
+	}
+	if !values.Has("image") {
+		golden, err := h.deps.Golden.GoldenTags(r.Context(), values.Get("repository"), maxImages)
+		if err != nil {
+			return err
+		}
+		h.write(w, http.StatusOK, jsonType, map[string][]gatekeeper.GoldenReference{"images": golden})
+		return nil
+	}
+	repository, reference, err := splitImage(values.Get("image"))
 	if err != nil {
 		return err
 	}
@@ -148,7 +162,7 @@ func (h *Handler) showImage(w http.ResponseWriter, r *http.Request) error {
 // splitImage takes a name apart; without a tag it means latest, as everywhere.
 func splitImage(image string) (repository, reference string, err error) {
 	if image == "" {
-		return "", "", badRequest("the parameter image is missing: ?image=REPOSITORY:TAG or ?image=REPOSITORY@DIGEST")
+		return "", "", badRequest("the parameter image is empty: ?image=REPOSITORY:TAG or ?image=REPOSITORY@DIGEST")
 	}
 	if repository, digest, ok := strings.Cut(image, "@"); ok {
 		// A tag beside the digest says nothing more.

@@ -27,6 +27,7 @@ const (
 	maxBody      = 64 << 10 // bytes
 	maxDecisions = 500      // in one listing
 	maxChecks    = 2        // at a time
+	maxImages    = 1000     // in one listing
 )
 
 // Decisions is what has been recorded.
@@ -38,6 +39,13 @@ type Decisions interface {
 	// Lookup returns the newest push of an image; an error that wraps
 	// gatekeeper.ErrNotFound when it was never pushed.
 	Lookup(ctx context.Context, repository, tagOrDigest string) (gatekeeper.ImageStatus, error)
+}
+
+// Golden is what golden tags point to.
+type Golden interface {
+	// GoldenTags lists them, the newest promotion first; of all golden
+	// repositories when repository is empty.
+	GoldenTags(ctx context.Context, repository string, limit int) ([]gatekeeper.GoldenReference, error)
 }
 
 // Checker judges an image without any effect.
@@ -74,6 +82,7 @@ type Policy struct {
 // Deps is what a Handler works with.
 type Deps struct {
 	Decisions Decisions
+	Golden    Golden
 	Checker   Checker
 	Policies  []Policy
 	Metrics   http.Handler
@@ -121,7 +130,7 @@ func (h *Handler) routes() []route {
 		{path: "/metrics", open: !h.deps.PrivateMetrics, methods: get(h.metrics)},
 		{path: "/api/v1/decisions", methods: get(h.listDecisions)},
 		{path: "/api/v1/decisions/{id}", methods: get(h.showDecision)},
-		{path: "/api/v1/images", methods: get(h.showImage)},
+		{path: "/api/v1/images", methods: get(h.images)},
 		{path: "/api/v1/policies", methods: get(h.listPolicies)},
 		{path: "/api/v1/check", methods: handlers{http.MethodPost: h.check}},
 		{path: "/api/v1/openapi.yaml", methods: get(h.openAPI)},

@@ -64,6 +64,10 @@ func (r *record) Lookup(_ context.Context, repository, reference string) (gateke
 	return gatekeeper.ImageStatus{Push: gatekeeper.Push{Repository: repository, Tag: reference}, State: "rejected", Decision: &d}, r.err
 }
 
+func (r *record) GoldenTags(_ context.Context, repository string, _ int) ([]gatekeeper.GoldenReference, error) {
+	return []gatekeeper.GoldenReference{{Registry: "golden", Repository: repository, Tag: "v1"}}, r.err
+}
+
 type checker struct{ entered, leave chan struct{} }
 
 func (c checker) Check(ctx context.Context, image string) (gatekeeper.Decision, error) {
@@ -83,7 +87,7 @@ func (c checker) Check(ctx context.Context, image string) (gatekeeper.Decision, 
 
 func deps() web.Deps {
 	return web.Deps{
-		Decisions: &record{}, Checker: checker{},
+		Decisions: &record{}, Golden: &record{}, Checker: checker{},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
 		Ready:   []web.ReadyCheck{{Name: "journal", Run: func(context.Context) error { return nil }}},
 		Now:     moment, Log: slog.New(slog.DiscardHandler),
@@ -135,7 +139,10 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/api/v1/images?image=team-a/app:v1", "", 200, `"tag":"v1"`},
 		{"GET", "/api/v1/images?image=team-a/app", "", 200, `"tag":"latest"`},
 		{"GET", "/api/v1/images?image=host:5000/app@sha256:abc", "", 200, `"tag":"sha256:abc"`},
-		{"GET", "/api/v1/images", "", 400, "image"},
+		{"GET", "/api/v1/images?image=", "", 400, "image"},
+		{"GET", "/api/v1/images?imgae=x", "", 400, "imgae"},
+		{"GET", "/api/v1/images", "", 200, `"images":[{"registry":"golden"`},
+		{"GET", "/api/v1/images?repository=prod/app", "", 200, `"repository":"prod/app"`},
 		{"GET", "/api/v1/images?image=panic:v1", "", 500, "Internal Server Error"},
 		{"GET", "/api/v1/policies", "", 200, `"policies":[]`},
 		{"GET", "/api/v1/openapi.yaml", "", 200, "openapi: 3.1"},
