@@ -26,7 +26,8 @@ demo-once: build ## The same, ending with status 0 when every sample got its ver
 
 test: ## Unit and end-to-end tests; the latter build the registry and the cosign client once
 	@echo "Testing; the first time this builds a registry, a cosign client and the gatekeeper, which takes minutes ..."
-	$(GO) test -timeout 30m ./...
+	@# Not from the cache: the end-to-end tests build the product themselves.
+	$(GO) test -count=1 -timeout 30m ./...
 
 race: ## The tests of concurrent code under the race detector; needs a C compiler
 	CGO_ENABLED=1 $(GO) test -race $(RACE_FLAGS) ./notifications/... ./policy/... ./gatekeeper ./gatekeeper/config ./gatekeeper/internal/journal \
@@ -43,7 +44,7 @@ $(TOOLS)/golangci-lint: Makefile
 	@touch $@
 
 chart-test: ## Render the Helm chart and check it against the Kubernetes API types
-	cd test/chart && $(GO) test ./...
+	cd test/chart && $(GO) test -count=1 ./...
 
 bench: ## Compare with a script around cosign, a scanner and crane; prints requests and ratios
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench
