@@ -8,9 +8,9 @@ import (
 )
 
 // All samples get their verdicts, with the registries in process and with the
-// Distribution binary.
+// Distribution binary. Not in parallel: one sample has to be golden within a
+// second of its signature.
 func TestTheDemonstrationGetsItsVerdicts(t *testing.T) {
-	t.Parallel()
 	for name, args := range map[string][]string{
 		"embedded registries": nil,
 		"registry binary":     {"--registry-binary", harness.Tool(t, harness.RegistryModule)},
