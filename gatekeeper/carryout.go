@@ -20,8 +20,15 @@ func (g *Gate) carryOut(ctx context.Context, d Decision, promotions []policy.Pro
 	refs, note, err := g.promoteAll(ctx, d, promotions)
 	g.Observer.Stage(StagePromotion, g.Now().Sub(started))
 	var conflict *ConflictError
+	refused := errors.As(err, &conflict)
+	if len(refs) > 0 && (refused || note != "") {
+		// One destination has it; what comes next is about another.
+		if err := g.Ledger.RecordGolden(ctx, d.ID, refs); err != nil {
+			return Progress{}, fmt.Errorf("record the promotion of %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
+		}
+	}
 	switch {
-	case errors.As(err, &conflict):
+	case refused:
 		return g.refuseConflict(ctx, d, conflict)
 	case err != nil:
 		return Progress{}, fmt.Errorf("promote %s@%s: %w", d.Push.Repository, d.Push.Digest, err)

@@ -241,6 +241,21 @@ func TestAnImmutableTagIsARefusalWithAReason(t *testing.T) {
 	w.wantGolden(map[string]string{"team-a/app:v1": "a"})
 }
 
+// What one destination got is on record though another one refuses.
+func TestWhatWasWrittenBeforeAConflictIsOnRecord(t *testing.T) {
+	t.Parallel()
+	second := strings.NewReplacer("{name: services}", "{name: taken}", `"{{ .Repository }}"`, `"prod/{{ .Repository }}"`).Replace(enforce)
+	w := newWorld(t, enforce, second)
+	w.golden["prod/team-a/app:v1"] = digest("z")
+	w.sign("a")
+	if progress := w.process(w.push("team-a/app", "v1", "a")); progress.Verdict != policy.VerdictRejected {
+		t.Errorf("%+v", progress)
+	}
+	if len(w.history) != 1 || w.history[0].Repository != "team-a/app" || w.history[0].Digest != digest("a") {
+		t.Errorf("on record: %+v", w.history)
+	}
+}
+
 func movable() string { return strings.Replace(enforce, "immutable: true", "immutable: false", 1) }
 
 func TestANewerPushOvertakes(t *testing.T) {
