@@ -93,7 +93,7 @@ func (s *Scanner) Scan(ctx context.Context, subject policy.Subject, p policy.Pla
 			// Several judgements may wait for this scan: it does not end
 			// with the first of them.
 			r, err := s.scan(context.WithoutCancel(ctx), subject, p)
-			if err == nil {
+			if err == nil && r.problem == "" {
 				s.done.Add(key, r)
 			}
 			return r, err

@@ -440,6 +440,27 @@ func TestAScanIsRepeatedOnlyForAnotherDatabase(t *testing.T) {
 	}
 }
 
+// What stood in the way of an answer is looked at again, not remembered.
+func TestAProblemIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.scanner(t, nil)
+	digest := b.pushSpec(t, sampleimage.Spec{OS: "debian", Version: "12", Packages: []sampleimage.Package{{Name: "curl", Version: "7.88.1-10"}}})
+	whole, err := os.ReadFile(scan.DatabaseFile(b.database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range [][]byte{whole[:4096], whole} {
+		if err := os.WriteFile(scan.DatabaseFile(b.database), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, problem, err := b.scan(t, s, digest)
+		if err != nil || (problem == nil) != (len(content) == len(whole)) {
+			t.Errorf("%d bytes of database: %+v, %v", len(content), problem, err)
+		}
+	}
+}
+
 type counting struct {
 	scan.Source
 	manifests int
