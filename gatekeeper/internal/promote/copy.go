@@ -19,6 +19,7 @@ const (
 	blobsAtATime = 4
 	maxChildren  = 128
 	maxDepth     = 3 // referrers of referrers of referrers
+	maxReferrers = 1000
 )
 
 // job is one copy from one repository to another.
@@ -26,6 +27,8 @@ type job struct {
 	*Promoter
 	from, to registry.Repository
 	children []string // of an index, whose referrers come along
+	// referrers counts those that were copied, of all subjects together.
+	referrers int
 }
 
 // image copies an index or manifest with all that it needs, children first.
@@ -158,8 +161,11 @@ func (c *job) signed(ctx context.Context, digest string, depth int) error {
 		if err != nil {
 			return err
 		}
-		if !refersTo(content, digest) {
+		if !refersTo(content, digest) || runnable(content) {
 			continue // the list of a fallback tag is anybody's word
+		}
+		if c.referrers++; c.referrers > maxReferrers {
+			return fmt.Errorf("%w: more than %d referrers; no more are copied", gatekeeper.ErrInvalidContent, maxReferrers)
 		}
 		if err := c.manifest(ctx, content, r.Digest); err != nil {
 			return err
@@ -179,7 +185,7 @@ func (c *job) cosignTag(ctx context.Context, tag string) error {
 	if errors.Is(err, gatekeeper.ErrNotFound) {
 		return nil
 	}
-	if err != nil {
+	if err != nil || runnable(content) {
 		return err
 	}
 	now, err := c.registries.Resolve(ctx, c.to.Registry, c.to.Name, tag)

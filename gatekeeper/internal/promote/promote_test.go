@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
@@ -167,6 +168,17 @@ func refers(t *testing.T, to partial.Describable, text string) v1.Image {
 	return mutate.Subject(base, *subject).(v1.Image)                            //nolint:forcetypeassert,errcheck // an image stays one
 }
 
+// signature is shaped like cosign's: an image's configuration with a layer
+// that is no file system.
+func signature(t *testing.T, text string) v1.Image {
+	t.Helper()
+	img, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), static.NewLayer([]byte(text), "application/vnd.dev.cosign.simplesigning.v1+json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
 func subject(of string) policy.Subject {
 	return policy.Subject{Registry: "staging", Repository: "team-a/app", Digest: of}
 }
@@ -215,9 +227,9 @@ func TestEverythingThatBelongsToAnImageComesAlong(t *testing.T) {
 			b.push(t, ":v1", index)
 			sum := digest(t, index)
 			// Signatures in the older form, of the index and of a child.
-			b.push(t, ":"+registry.FallbackTag(sum, ".sig"), image(t, 1))
-			b.push(t, ":"+registry.FallbackTag(sum, ".att"), image(t, 1))
-			b.push(t, ":"+registry.FallbackTag(digest(t, one), ".sig"), image(t, 1))
+			b.push(t, ":"+registry.FallbackTag(sum, ".sig"), signature(t, "of the index"))
+			b.push(t, ":"+registry.FallbackTag(sum, ".att"), signature(t, "an attestation"))
+			b.push(t, ":"+registry.FallbackTag(digest(t, one), ".sig"), signature(t, "of a child"))
 			// Referrers, and a referrer of a referrer.
 			first := refers(t, index, "first")
 			second := refers(t, first, "second")
@@ -350,6 +362,33 @@ func TestCopyWritesNoTag(t *testing.T) {
 	}
 	if b.has(t, ":v1") || !b.has(t, "@"+digest(t, img)) {
 		t.Error("want the manifest without the tag")
+	}
+}
+
+// What refers to a judged image and is itself one to run was judged by nobody.
+func TestImagesThatOnlyReferStayBehind(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, distribution(t), distribution(t))
+	img := image(t, 1)
+	b.push(t, ":v1", img)
+	subjectOf, err := partial.Descriptor(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asReferrer := mutate.Subject(image(t, 1), *subjectOf).(v1.Image)                                                                   //nolint:forcetypeassert,errcheck // an image stays one
+	asIndex := mutate.Subject(mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: image(t, 1)}), *subjectOf).(v1.ImageIndex) //nolint:forcetypeassert,errcheck // an index stays one
+	asSignature := image(t, 1)
+	b.push(t, "@"+digest(t, asReferrer), asReferrer)
+	b.push(t, "@"+digest(t, asIndex), asIndex)
+	b.push(t, ":"+registry.FallbackTag(digest(t, img), ".sig"), asSignature)
+	b.promote(t, digest(t, img), to("v1"))
+	for name, content := range map[string]interface{ Digest() (v1.Hash, error) }{"a referrer": asReferrer, "an index": asIndex, "a signature": asSignature} {
+		if b.has(t, "@"+digest(t, content)) {
+			t.Errorf("an image came along as %s", name)
+		}
+	}
+	if b.has(t, ":"+registry.FallbackTag(digest(t, img), ".sig")) {
+		t.Error("golden has a signature tag on an image")
 	}
 }
 
