@@ -127,6 +127,21 @@ func TestAFailureThatLastsEndsAsError(t *testing.T) {
 	awaitState(t, j, "v1", "promoted")
 }
 
+// A deadline that is further away than River's scheduler looks comes too.
+func TestADeadlineComes(t *testing.T) {
+	j, p := openNew(t), newProcessor()
+	run(t, j, p)
+	accept(t, j, pushOf("v1", digest("a")))
+	deadline := time.Now().Add(6 * time.Second)
+	p.next(t).pending(deadline)
+	c := p.next(t)
+	if early := time.Until(deadline); early > 0 {
+		t.Errorf("looked at %s before the deadline", early)
+	}
+	c.verdict(policy.VerdictRejected)
+	awaitState(t, j, "v1", "rejected")
+}
+
 func TestOneSlowPushHoldsUpNoOther(t *testing.T) {
 	j, p := openNew(t), newProcessor()
 	run(t, j, p)
