@@ -87,8 +87,8 @@ func authorities(matching []*policy.Compiled) []policy.Authority {
 	seen := map[string]bool{}
 	for _, c := range matching {
 		for _, a := range c.Authorities() {
-			if !seen[a.KeyID] {
-				seen[a.KeyID] = true
+			if !seen[a.ID] {
+				seen[a.ID] = true
 				all = append(all, a)
 			}
 		}

@@ -233,13 +233,13 @@ func (w *world) ReadImage(context.Context, policy.Subject) (policy.Image, error)
 func (w *world) CollectSigned(_ context.Context, s policy.Subject, authorities []policy.Authority) (gatekeeper.Signed, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(authorities) != 1 || authorities[0].KeyID != w.key.KeyID {
+	if len(authorities) != 1 || authorities[0].ID != w.key.ID {
 		return gatekeeper.Signed{}, fmt.Errorf("asked about %d authorities", len(authorities))
 	}
 	if err := w.fail["signatures"]; err != nil || !w.signed[s.Digest] {
 		return gatekeeper.Signed{}, err
 	}
-	return gatekeeper.Signed{Signatures: []policy.Signature{{Result: policy.Verified, VerifiedBy: []string{w.key.KeyID}}}}, nil
+	return gatekeeper.Signed{Signatures: []policy.Signature{{Result: policy.Verified, VerifiedBy: []string{w.key.ID}}}}, nil
 }
 
 func (w *world) Scan(context.Context, policy.Subject, policy.Platform) (*policy.Scan, *policy.Problem, error) {

@@ -37,8 +37,8 @@ type Compiled struct {
 	policy       Policy
 	fingerprint  string
 	authorities  []Authority
-	signers      map[string][]string // signature rule to key IDs
-	attestations []*expression       // by index; nil when there is none
+	signers      map[string]group // by the name of an authority or a signature rule
+	attestations []*expression    // by index; nil when there is none
 	rules        []*expression
 	labels       map[string]*regexp.Regexp
 	systems      []systemRange
@@ -51,10 +51,11 @@ type Compiled struct {
 // error joins a *FieldError for each mistake.
 func Compile(p Policy) (*Compiled, error) {
 	applyDefaults(&p)
-	c := &Compiled{policy: p, signers: map[string][]string{}, labels: map[string]*regexp.Regexp{}}
+	c := &Compiled{policy: p, signers: map[string]group{}, labels: map[string]*regexp.Regexp{}}
 	b := &builder{c: c}
 	b.checkHead()
 	b.checkMatch()
+	b.compileAuthorities()
 	b.compileSignatures()
 	b.compileAttestations()
 	b.checkVulnerabilities()
@@ -102,8 +103,20 @@ func (c *Compiled) Spec() Spec { return c.policy.Spec }
 // Fingerprint is the SHA-256 of the policy and the keys it names.
 func (c *Compiled) Fingerprint() string { return c.fingerprint }
 
-// Authorities lists the public keys that the policy names, each once.
+// Authorities lists the authorities that the policy names, each once.
 func (c *Compiled) Authorities() []Authority { return slices.Clone(c.authorities) }
+
+// TrustRoots lists the trust roots of the configuration that the policy names.
+func (c *Compiled) TrustRoots() []string {
+	var names []string
+	for _, a := range c.authorities {
+		if a.TrustRoot != "" {
+			names = append(names, a.TrustRoot)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // NeedsScan says whether judging needs a look inside the layers.
 func (c *Compiled) NeedsScan() bool {

@@ -10,53 +10,13 @@ import (
 	"text/template"
 )
 
-func (b *builder) compileSignatures() {
-	seen := map[string]bool{}
-	for i, s := range b.c.policy.Spec.Signatures {
-		path := fmt.Sprintf("$.spec.signatures[%d]", i)
-		b.require(path+".name", s.Name, "a name that findings and signedBy refer to")
-		if _, twice := b.c.signers[s.Name]; twice {
-			b.errorf(path+".name", "%q is there twice", s.Name)
-		}
-		if len(s.AnyOf) == 0 {
-			b.errorf(path+".anyOf", "missing; write at least one {keyFile: …}")
-		}
-		b.c.signers[s.Name] = nil
-		for j, ref := range s.AnyOf {
-			at := fmt.Sprintf("%s.anyOf[%d]", path, j)
-			if ref.Key == "" {
-				b.errorf(at, "no key; write keyFile with the path of a public key, or key with its PEM text")
-				continue
-			}
-			authority, err := NewAuthority([]byte(ref.Key))
-			if err != nil {
-				b.errorf(at, "%v", err)
-				continue
-			}
-			b.c.signers[s.Name] = append(b.c.signers[s.Name], authority.KeyID)
-			if !seen[authority.KeyID] {
-				seen[authority.KeyID] = true
-				b.c.authorities = append(b.c.authorities, authority)
-			}
-		}
-	}
-}
-
 func (b *builder) compileAttestations() {
 	for i, a := range b.c.policy.Spec.Attestations {
 		path := fmt.Sprintf("$.spec.attestations[%d]", i)
 		b.require(path+".name", a.Name, "a name that findings refer to")
 		b.require(path+".predicateType", a.PredicateType, "the predicate type's URI")
-		if len(a.SignedBy) == 0 {
-			b.errorf(path+".signedBy", "missing; write the names of signature rules whose keys may sign it")
-		}
-		for j, name := range a.SignedBy {
-			if _, known := b.c.signers[name]; !known {
-				b.errorf(fmt.Sprintf("%s.signedBy[%d]", path, j), "no signature rule is named %q; known here: %s",
-					name, strings.Join(slices.Sorted(maps.Keys(b.c.signers)), ", "))
-			}
-		}
-		b.c.attestations = append(b.c.attestations, b.optionalExpression(path+".expression", a.Expression, "predicate"))
+		b.checkSignedBy(path+".signedBy", a.SignedBy)
+		b.c.attestations = append(b.c.attestations, b.optionalExpression(path+".expression", a.Expression, attestationVariables()...))
 	}
 }
 

@@ -125,9 +125,3 @@ type Promotion struct {
 	Channels   []string `json:"channels,omitempty"` // moving tags
 	Immutable  bool     `json:"immutable"`          // Tags (not Channels) must never move to another digest
 }
-
-// Authority is somebody whose signature counts: a public key.
-type Authority struct {
-	KeyID     string // "sha256:" and the hex SHA-256 of the PKIX DER form
-	PublicKey []byte // PEM, PKIX
-}

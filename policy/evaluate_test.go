@@ -91,9 +91,9 @@ func (k keys) good() *policy.Evidence {
 	return &policy.Evidence{
 		Subject:    policy.Subject{Registry: "staging", Repository: "team-a/app", Digest: "sha256:" + strings.Repeat("ab", 32)},
 		Push:       policy.Push{Tag: "v1.2.3", Actor: "dev", ReceivedAt: received()},
-		Signatures: []policy.Signature{{Form: "tag", Result: policy.Verified, VerifiedBy: []string{k.ci.KeyID}}},
+		Signatures: []policy.Signature{{Form: "tag", Result: policy.Verified, VerifiedBy: []string{k.ci.ID}}},
 		Attestations: []policy.Attestation{{
-			Form: "bundle", Result: policy.Verified, VerifiedBy: []string{k.ci.KeyID}, PredicateType: testResult, Predicate: json.RawMessage(`{"result":"PASSED"}`),
+			Form: "bundle", Result: policy.Verified, VerifiedBy: []string{k.ci.ID}, PredicateType: testResult, Predicate: json.RawMessage(`{"result":"PASSED"}`),
 		}},
 		Image: policy.Image{Platforms: []policy.Platform{{
 			Name: "linux/amd64", OS: "linux", Architecture: "amd64", Created: &created, Labels: map[string]string{"team": "a"},
@@ -226,7 +226,7 @@ func TestDecisions(t *testing.T) {
 		{"signed by a stranger", signed, signatureIs(policy.UnknownSigner, ""), 0, no, policy.CheckSignatures, "by somebody else"},
 		{"an invalid signature", signed, signatureIs(policy.Invalid, "another image's"), 0, no, policy.CheckSignatures, "another image's"},
 		{"a malformed signature", signed, signatureIs(policy.Malformed, "no JSON"), 0, no, policy.CheckSignatures, "no JSON"},
-		{"signed by a key of another policy only", signed, func(k keys, ev *policy.Evidence) { ev.Signatures[0].VerifiedBy = []string{k.other.KeyID} }, 0, later, policy.CheckSignatures, "no signature"},
+		{"signed by a key of another policy only", signed, func(k keys, ev *policy.Evidence) { ev.Signatures[0].VerifiedBy = []string{k.other.ID} }, 0, later, policy.CheckSignatures, "no signature"},
 		{"verified by nobody", signed, func(_ keys, ev *policy.Evidence) { ev.Signatures[0].VerifiedBy = nil }, 0, later, policy.CheckSignatures, ""},
 		{"signatures cannot be read", signed, func(k keys, ev *policy.Evidence) {
 			noSignature(k, ev)
@@ -241,7 +241,7 @@ func TestDecisions(t *testing.T) {
 		{"another type only", attested, attestationIs(func(a *policy.Attestation, _ keys) { a.PredicateType = "https://slsa.dev/provenance/v1" }), 0, later, policy.CheckAttestations, "no attestation"},
 		{"a type that only begins alike", attested, attestationIs(func(a *policy.Attestation, _ keys) { a.PredicateType += ".1" }), 0, later, policy.CheckAttestations, ""},
 		{"attested by a stranger", attested, attestationIs(func(a *policy.Attestation, _ keys) { a.Result, a.VerifiedBy = policy.UnknownSigner, nil }), 0, no, policy.CheckAttestations, "somebody else"},
-		{"attested by a key that is not asked for", attested, attestationIs(func(a *policy.Attestation, k keys) { a.VerifiedBy = []string{k.other.KeyID} }), 0, later, policy.CheckAttestations, ""},
+		{"attested by a key that is not asked for", attested, attestationIs(func(a *policy.Attestation, k keys) { a.VerifiedBy = []string{k.other.ID} }), 0, later, policy.CheckAttestations, ""},
 		{"tests failed", attested, attestationIs(func(a *policy.Attestation, _ keys) { a.Predicate = json.RawMessage(`{"result":"FAILED"}`) }), 0, no, policy.CheckAttestations, "does not hold"},
 		{"the predicate lacks the field", attested, attestationIs(func(a *policy.Attestation, _ keys) { a.Predicate = json.RawMessage(`{}`) }), 0, no, policy.CheckAttestations, "no answer"},
 		{"the predicate is of another shape", attested, attestationIs(func(a *policy.Attestation, _ keys) { a.Predicate = json.RawMessage(`[1]`) }), 0, no, policy.CheckAttestations, "no answer"},

@@ -70,7 +70,7 @@ func (e *evaluation) variables(p Platform) (map[string]any, error) {
 	p.Scan = nil
 	typed := map[string]any{
 		"subject": e.evidence.Subject, "push": e.evidence.Push, "image": p,
-		"signatures": e.evidence.Signatures, "attestations": e.evidence.Attestations,
+		"signatures": e.shownSignatures(), "attestations": e.shownAttestations(),
 		"os": scan.OS, "packages": scan.Packages, "vulnerabilities": scan.Vulnerabilities,
 	}
 	variables := map[string]any{"now": e.now.UTC()}

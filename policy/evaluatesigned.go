@@ -9,27 +9,34 @@ import (
 
 func (e *evaluation) checkSignatures() {
 	for _, rule := range e.spec.Signatures {
-		e.checkSignature(rule.Name, e.compiled.signers[rule.Name])
+		names := rule.SignedBy
+		if len(names) == 0 {
+			names = []string{rule.Name}
+		}
+		e.checkSignature(rule.Name, e.compiled.groups(names...))
 	}
 }
 
-func (e *evaluation) checkSignature(name string, keys []string) {
+func (e *evaluation) checkSignature(name string, groups []group) {
 	var count tally
+	q := newQuorum(groups)
 	for _, s := range e.evidence.Signatures {
-		if s.Result == Verified && overlap(s.VerifiedBy, keys) {
-			return
+		if !q.add(s.Result, s.VerifiedBy, s.Identities) {
+			count.add(e.standing(s.Result, s.VerifiedBy, s.Identities), s.Reason, s.Identities)
 		}
-		count.add(s.Result, s.Reason)
+	}
+	if q.reached() {
+		return
 	}
 	if p, ok := e.problem(PartSignatures, ""); ok {
 		e.unknown(CheckSignatures, name, "", p.Reason, operatorRemedy)
 		return
 	}
 	f := Finding{
-		Check: CheckSignatures, Rule: name, Expected: "a signature by " + keysOf(keys),
-		Remedy: fmt.Sprintf("sign the digest with the key of %q: cosign sign --key KEY REGISTRY/%s", name, e.subject()),
+		Check: CheckSignatures, Rule: name, Expected: "a signature by " + q.String(),
+		Remedy: fmt.Sprintf("sign the digest as %q: %s", name, q.command("cosign sign", "REGISTRY/"+e.subject())),
 	}
-	f.Outcome, f.Reason, f.Found = e.classify(count, "signature")
+	f.Outcome, f.Reason, f.Found = e.classify(count, q.some(), "signature")
 	e.add(f)
 }
 
@@ -40,29 +47,29 @@ func (e *evaluation) checkAttestations() {
 }
 
 func (e *evaluation) checkAttestation(rule Attested, expr *expression) {
-	var keys []string
-	for _, signer := range rule.SignedBy {
-		keys = append(keys, e.compiled.signers[signer]...)
-	}
 	var count tally
 	refused := ""
+	q := newQuorum(e.compiled.groups(rule.SignedBy...))
 	for _, a := range e.evidence.Attestations {
 		if a.PredicateType != rule.PredicateType && (a.Result != Malformed || a.PredicateType != "") {
 			continue
 		}
-		if a.Result != Verified || !overlap(a.VerifiedBy, keys) {
-			count.add(a.Result, a.Reason)
+		if !q.is(a.Result, a.VerifiedBy, a.Identities) {
+			count.add(e.standing(a.Result, a.VerifiedBy, a.Identities), a.Reason, a.Identities)
 			continue
 		}
-		why := holdsFor(expr, a.Predicate)
-		if why == "" {
-			return
+		if why := e.holdsFor(expr, a.Predicate); why != "" {
+			refused = max(refused, why)
+			continue
 		}
-		refused = max(refused, why)
+		q.add(a.Result, a.VerifiedBy, a.Identities)
+	}
+	if q.reached() {
+		return
 	}
 	f := Finding{
-		Check: CheckAttestations, Rule: rule.Name, Expected: "an attestation of type " + rule.PredicateType + " by " + keysOf(keys),
-		Remedy: fmt.Sprintf("attest it: cosign attest --key KEY --type %s --predicate FILE REGISTRY/%s", rule.PredicateType, e.subject()),
+		Check: CheckAttestations, Rule: rule.Name, Expected: "an attestation of type " + rule.PredicateType + " by " + q.String(),
+		Remedy: "attest it: " + q.command("cosign attest", "--type "+rule.PredicateType+" --predicate FILE REGISTRY/"+e.subject()),
 	}
 	switch p, ok := e.problem(PartSignatures, ""); {
 	case ok:
@@ -73,14 +80,14 @@ func (e *evaluation) checkAttestation(rule Attested, expr *expression) {
 		f.Expected += " about which holds: " + rule.Expression
 		f.Remedy = "mend what the attestation says is wrong, build and attest again"
 	default:
-		f.Outcome, f.Reason, f.Found = e.classify(count, "attestation of type "+rule.PredicateType)
+		f.Outcome, f.Reason, f.Found = e.classify(count, q.some(), "attestation of type "+rule.PredicateType)
 	}
 	e.add(f)
 }
 
 // holdsFor says why an expression does not hold for a predicate; empty when
 // it does.
-func holdsFor(expr *expression, predicate json.RawMessage) string {
+func (e *evaluation) holdsFor(expr *expression, predicate json.RawMessage) string {
 	if expr == nil {
 		return ""
 	}
@@ -88,7 +95,15 @@ func holdsFor(expr *expression, predicate json.RawMessage) string {
 	if err := json.Unmarshal(predicate, &value); err != nil {
 		return "the predicate is not JSON: " + err.Error()
 	}
-	yes, err := expr.holds(map[string]any{"predicate": value})
+	variables := map[string]any{"predicate": value, "now": e.now.UTC()}
+	for name, v := range map[string]any{"subject": e.evidence.Subject, "push": e.evidence.Push} {
+		shown, err := celValue(v)
+		if err != nil {
+			return "the evidence cannot be shown to an expression: " + err.Error()
+		}
+		variables[name] = shown
+	}
+	yes, err := expr.holds(variables)
 	switch {
 	case err != nil:
 		return "the expression has no answer for this predicate: " + err.Error()
@@ -98,16 +113,29 @@ func holdsFor(expr *expression, predicate json.RawMessage) string {
 	return ""
 }
 
+// standing is what a verified piece of evidence is to this policy: one by
+// nobody that it knows is a stranger's.
+func (e *evaluation) standing(result Verification, verifiedBy []string, identities []Identity) Verification {
+	if result == Verified && len(identities) > 0 && !e.compiled.knows(result, verifiedBy, identities) {
+		return UnknownSigner
+	}
+	return result
+}
+
 // tally counts what was found instead of what was wanted.
 type tally struct {
 	stranger, invalid, malformed int
-	reason                       string // the least of the reasons, so that order does not matter
+	reason                       string   // the least of the reasons, so that order does not matter
+	strangers                    []string // who signed instead, where a certificate says so
 }
 
-func (t *tally) add(result Verification, reason string) {
+func (t *tally) add(result Verification, reason string, identities []Identity) {
 	switch result {
 	case UnknownSigner:
 		t.stranger++
+		for _, id := range identities {
+			t.strangers = append(t.strangers, id.Subject+" (issued by "+id.Issuer+")")
+		}
 	case Invalid:
 		t.invalid++
 	case Malformed:
@@ -120,16 +148,37 @@ func (t *tally) add(result Verification, reason string) {
 	}
 }
 
+// maxStrangers bounds how many signers a finding names.
+const maxStrangers = 3
+
+// who names who signed instead.
+func (t *tally) who() string {
+	slices.Sort(t.strangers)
+	names := slices.Compact(t.strangers)
+	if len(names) == 0 {
+		return "somebody else"
+	}
+	if more := len(names) - maxStrangers; more > 0 {
+		return fmt.Sprintf("somebody else: %s and %d more", strings.Join(names[:maxStrangers], ", "), more)
+	}
+	return "somebody else: " + strings.Join(names, ", ")
+}
+
 // classify tells the ways in which evidence can be missing apart. Only
-// absence waits.
-func (e *evaluation) classify(t tally, what string) (Outcome, Reason, string) {
+// absence waits, and some of several signers are an absence.
+func (e *evaluation) classify(t tally, some, what string) (Outcome, Reason, string) {
 	because := ""
 	if t.reason != "" {
 		because = ": " + t.reason
 	}
 	switch {
+	case some != "":
+		if e.missing() == OutcomePending {
+			return OutcomePending, ReasonAbsent, some + " yet"
+		}
+		return OutcomeFail, ReasonAbsent, some + " within " + e.spec.Wait.String()
 	case t.stranger > 0:
-		return OutcomeFail, ReasonWrongSigner, fmt.Sprintf("%s, but by somebody else", plural(t.stranger, what))
+		return OutcomeFail, ReasonWrongSigner, fmt.Sprintf("%s, but by %s", plural(t.stranger, what), t.who())
 	case t.invalid > 0:
 		return OutcomeFail, ReasonInvalid, plural(t.invalid, "invalid "+what) + because
 	case t.malformed > 0:
@@ -150,20 +199,4 @@ func plural(n int, what string) string {
 		return fmt.Sprintf("%d %ss of type %s", n, noun, rest)
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func overlap(a, b []string) bool {
-	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
-}
-
-// keysOf names keys by the beginning of their IDs.
-func keysOf(ids []string) string {
-	short := make([]string, 0, len(ids))
-	for _, id := range ids {
-		short = append(short, id[:min(len(id), len("sha256:")+12)])
-	}
-	if len(short) == 1 {
-		return "the key " + short[0]
-	}
-	return "one of the keys " + strings.Join(short, ", ")
 }

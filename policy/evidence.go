@@ -83,17 +83,19 @@ type Layer struct {
 }
 
 // Verification is the result of checking one signature or attestation against
-// every key that the policies name.
+// every key and trust root that the policies name.
 type Verification string
 
 // The results of a verification. That nothing was found is no result: then
 // there is no Signature or Attestation at all.
 const (
-	// Verified: the bytes are signed by the keys in VerifiedBy and speak
-	// about the subject.
+	// Verified: the bytes are signed by the authorities in VerifiedBy, or by
+	// the Identities, and speak about the subject. Anybody can have an
+	// identity: only who it is makes a signature count.
 	Verified Verification = "verified"
 	// UnknownSigner: well formed, about the subject, but signed by none of
-	// the keys that were asked about.
+	// the keys that were asked about, and with no certificate of a trust
+	// root.
 	UnknownSigner Verification = "unknown_signer"
 	// Invalid: it contradicts itself or speaks about something else, for
 	// example another image's signature.
@@ -104,20 +106,24 @@ const (
 
 // Signature is one image signature that was found for the subject.
 type Signature struct {
-	Form       string       `json:"form"`     // "tag" (.sig) or "bundle"
-	Manifest   string       `json:"manifest"` // digest of the manifest that carries it
+	Form       string       `json:"form"`             // "tag" (.sig), "referrer", "bundle" or "notary"
+	Manifest   string       `json:"manifest"`         // digest of the manifest that carries it
+	Digest     string       `json:"digest,omitempty"` // of the blob that is signed or holds the signature
 	Result     Verification `json:"result"`
-	VerifiedBy []string     `json:"verifiedBy,omitempty"` // key IDs, see KeyID
+	VerifiedBy []string     `json:"verifiedBy,omitempty"` // IDs of authorities with a key or a Notary Project certificate
+	Identities []Identity   `json:"identities,omitempty"` // of its certificate, one for each trust root that it chains to
 	Reason     string       `json:"reason,omitempty"`     // why Result is not Verified
 }
 
 // Attestation is one in-toto statement in a DSSE envelope that was found for
 // the subject (in-toto Attestation Framework v1).
 type Attestation struct {
-	Form          string          `json:"form"` // "tag" (.att) or "bundle"
+	Form          string          `json:"form"` // "tag" (.att), "referrer" or "bundle"
 	Manifest      string          `json:"manifest"`
+	Digest        string          `json:"digest,omitempty"`
 	Result        Verification    `json:"result"`
 	VerifiedBy    []string        `json:"verifiedBy,omitempty"`
+	Identities    []Identity      `json:"identities,omitempty"`
 	PredicateType string          `json:"predicateType,omitempty"` // from the signed statement, never from an annotation
 	Predicate     json.RawMessage `json:"predicate,omitempty"`     // only when Result is Verified
 	Reason        string          `json:"reason,omitempty"`

@@ -105,7 +105,7 @@ func TestNothingThatAStrangerDoesTurnsANoIntoAYes(t *testing.T) {
 			ev.Signatures = append(ev.Signatures, policy.Signature{Result: policy.UnknownSigner})
 		},
 		"add another key's signature": func(ev *policy.Evidence) {
-			ev.Signatures = append(ev.Signatures, policy.Signature{Result: policy.Verified, VerifiedBy: []string{k.other.KeyID}})
+			ev.Signatures = append(ev.Signatures, policy.Signature{Result: policy.Verified, VerifiedBy: []string{k.other.ID}})
 		},
 		"add a stranger's attestation": func(ev *policy.Evidence) {
 			ev.Attestations = append(ev.Attestations, policy.Attestation{Result: policy.UnknownSigner, PredicateType: testResult, Predicate: json.RawMessage(`{"result":"PASSED"}`)})

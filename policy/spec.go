@@ -35,6 +35,7 @@ type Spec struct {
 	Match           Match            `yaml:"match" json:"match"`
 	Mode            Mode             `yaml:"mode" json:"mode"`
 	Wait            Duration         `yaml:"wait" json:"wait"`
+	Authorities     []NamedAuthority `yaml:"authorities" json:"authorities,omitempty"`
 	Signatures      []SignatureRule  `yaml:"signatures" json:"signatures,omitempty"`
 	Attestations    []Attested       `yaml:"attestations" json:"attestations,omitempty"`
 	Vulnerabilities *Vulnerabilities `yaml:"vulnerabilities" json:"vulnerabilities,omitempty"`
@@ -50,16 +51,58 @@ type Match struct {
 	Tags         []string `yaml:"tags" json:"tags,omitempty"` // every tag when empty
 }
 
-// SignatureRule asks for an image signature by one of several authorities.
-type SignatureRule struct {
+// NamedAuthority is a group of authorities that signatures, attestations and
+// other rules refer to by its name.
+type NamedAuthority struct {
 	Name  string         `yaml:"name" json:"name"`
 	AnyOf []KeyReference `yaml:"anyOf" json:"anyOf"`
+	// Threshold is how many of anyOf have to sign, each another signer; 1
+	// when zero.
+	Threshold int `yaml:"threshold" json:"threshold,omitempty"`
 }
 
-// KeyReference names a public key by its file or holds it itself.
+// SignatureRule asks for an image signature: by an authority of its own, or by
+// one of those it names.
+type SignatureRule struct {
+	Name      string         `yaml:"name" json:"name"`
+	AnyOf     []KeyReference `yaml:"anyOf" json:"anyOf,omitempty"`
+	Threshold int            `yaml:"threshold" json:"threshold,omitempty"`
+	SignedBy  []string       `yaml:"signedBy" json:"signedBy,omitempty"`
+}
+
+// KeyReference is one authority: a public key, by its file, in a key
+// management system or written here, an identity, or a Notary Project
+// certificate.
 type KeyReference struct {
 	KeyFile string `yaml:"keyFile" json:"keyFile,omitempty"` // relative to the policy file
+	KMS     string `yaml:"kms" json:"kms,omitempty"`         // awskms://, azurekms://, gcpkms:// or hashivault://
 	Key     string `yaml:"key" json:"key,omitempty"`         // PEM, PKIX
+	// TrustRoot has the signature of a key be in this trust root's
+	// transparency log.
+	TrustRoot string            `yaml:"trustRoot" json:"trustRoot,omitempty"`
+	Keyless   *KeylessReference `yaml:"keyless" json:"keyless,omitempty"`
+	Notary    *NotaryReference  `yaml:"notary" json:"notary,omitempty"`
+}
+
+// KeylessReference names identities in certificates of a trust root. In
+// values, * stands for any text; regular expressions are for the whole value.
+type KeylessReference struct {
+	TrustRoot      string            `yaml:"trustRoot" json:"trustRoot,omitempty"` // sigstore, the public instance, when left out
+	Issuer         string            `yaml:"issuer" json:"issuer,omitempty"`
+	IssuerRegExp   string            `yaml:"issuerRegExp" json:"issuerRegExp,omitempty"`
+	Identity       string            `yaml:"identity" json:"identity,omitempty"`
+	IdentityRegExp string            `yaml:"identityRegExp" json:"identityRegExp,omitempty"`
+	Claims         map[string]string `yaml:"claims" json:"claims,omitempty"` // by the names of Claims
+}
+
+// NotaryReference names signers of the Notary Project by their certificates'
+// subjects.
+type NotaryReference struct {
+	CertificateFile          string   `yaml:"certificateFile" json:"certificateFile,omitempty"` // PEM, relative to the policy file
+	Certificates             string   `yaml:"certificates" json:"certificates,omitempty"`       // PEM
+	TimestampCertificateFile string   `yaml:"timestampCertificateFile" json:"timestampCertificateFile,omitempty"`
+	TimestampCertificates    string   `yaml:"timestampCertificates" json:"timestampCertificates,omitempty"`
+	Identities               []string `yaml:"identities" json:"identities"`
 }
 
 // Attested asks for an attestation of one predicate type, signed by one of

@@ -15,10 +15,8 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
 )
 
-// maxKeySize bounds a public key's file, in bytes.
-const maxKeySize = 64 << 10
-
-// ReadFile returns the content of a file that a policy names.
+// ReadFile returns the content of a file that a policy names, or the public
+// key, in PEM, that a key management system's URI names.
 type ReadFile func(name string) ([]byte, error)
 
 // Policy is a policy and where it was read.
@@ -56,47 +54,16 @@ func compile(doc *strictyaml.Document, file string, read ReadFile) (*policy.Comp
 	if err := doc.Decode(&p); err != nil {
 		return nil, err
 	}
-	if err := readKeys(doc, &p, file, read); err != nil {
-		return nil, err
+	k := keys{doc: doc, file: file, read: read}
+	k.fill(&p)
+	if len(k.errs) > 0 {
+		return nil, errors.Join(k.errs...)
 	}
 	compiled, err := policy.Compile(p)
 	if err != nil {
 		return nil, locate(doc, err)
 	}
 	return compiled, nil
-}
-
-// readKeys fills in the keys that are named by file.
-func readKeys(doc *strictyaml.Document, p *policy.Policy, file string, read ReadFile) error {
-	var errs []error
-	for i, s := range p.Spec.Signatures {
-		for j := range s.AnyOf {
-			ref := &s.AnyOf[j]
-			at := fmt.Sprintf("$.spec.signatures[%d].anyOf[%d]", i, j)
-			if ref.KeyFile == "" {
-				continue
-			}
-			if ref.Key != "" {
-				errs = append(errs, doc.Errorf(at, "keyFile and key are both there; keep one of them"))
-				continue
-			}
-			name := ref.KeyFile
-			if !path.IsAbs(name) {
-				name = path.Join(path.Dir(file), name)
-			}
-			key, err := read(name)
-			if err != nil {
-				errs = append(errs, doc.Errorf(at+".keyFile", "cannot be read: %v", err))
-				continue
-			}
-			if len(key) > maxKeySize {
-				errs = append(errs, doc.Errorf(at+".keyFile", "%s has %d bytes; a public key has at most %d", name, len(key), maxKeySize))
-				continue
-			}
-			ref.Key = string(key)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // locate turns the mistakes that Compile found into errors with a place.

@@ -248,7 +248,7 @@ func TestSignaturesOfEveryKeyTypeVerifyInEveryForm(t *testing.T) {
 				t.Fatalf("got %d signatures and %d attestations, want 2 and 2: %+v", len(got.Signatures), len(got.Attestations), got)
 			}
 			for _, sig := range got.Signatures {
-				if diff := cmp.Diff([]string{ci.authority.KeyID}, sig.VerifiedBy); diff != "" || sig.Result != policy.Verified {
+				if diff := cmp.Diff([]string{ci.authority.ID}, sig.VerifiedBy); diff != "" || sig.Result != policy.Verified {
 					t.Errorf("%s: %s %s\n%s", sig.Form, sig.Result, sig.Reason, diff)
 				}
 			}

@@ -30,17 +30,17 @@ func loadKeys(authorities []policy.Authority) ([]key, error) {
 	for _, a := range authorities {
 		block, _ := pem.Decode(a.PublicKey)
 		if block == nil {
-			return nil, fmt.Errorf("key %s: no PEM block", a.KeyID)
+			return nil, fmt.Errorf("key %s: no PEM block", a.ID)
 		}
 		public, err := x509.ParsePKIXPublicKey(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("key %s: %w", a.KeyID, err)
+			return nil, fmt.Errorf("key %s: %w", a.ID, err)
 		}
 		verifier, err := newVerifier(public)
 		if err != nil {
-			return nil, fmt.Errorf("key %s: %w", a.KeyID, err)
+			return nil, fmt.Errorf("key %s: %w", a.ID, err)
 		}
-		keys = append(keys, key{id: a.KeyID, verifier: verifier, material: root.NewTrustedPublicKeyMaterial(
+		keys = append(keys, key{id: a.ID, verifier: verifier, material: root.NewTrustedPublicKeyMaterial(
 			func(string) (root.TimeConstrainedVerifier, error) {
 				return root.NewExpiringKey(verifier, time.Time{}, time.Time{}), nil
 			})})
