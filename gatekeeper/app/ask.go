@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/report"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web/client"
@@ -58,7 +59,7 @@ func printCheck(output string, d gatekeeper.Decision, w io.Writer) error {
 	return report.Hypothetical(w, d)
 }
 
-func judgeOnce(ctx context.Context, s *setup, image string, log *slog.Logger) (gatekeeper.Decision, error) {
+func judgeOnce(ctx context.Context, s *setup, image string, log *slog.Logger) (_ gatekeeper.Decision, err error) {
 	registries, err := s.registries(unobserved{})
 	if err != nil {
 		return gatekeeper.Decision{}, err
@@ -67,8 +68,11 @@ func judgeOnce(ctx context.Context, s *setup, image string, log *slog.Logger) (g
 	if err != nil {
 		return gatekeeper.Decision{}, err
 	}
+	verifier := confined.NewPool(confined.Options{Log: log})
+	defer func() { err = errors.Join(err, verifier.Close()) }()
 	// Judging without recording needs no books.
-	return checker{registries, s.gate(registries, scanner, nil, unobserved{}, log)}.Check(ctx, image)
+	gate := s.gate(parts{registries: registries, scanner: scanner, verifier: verifier, observer: unobserved{}, log: log})
+	return checker{registries, gate}.Check(ctx, image)
 }
 
 // unobserved is an observer that nobody asks.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -17,6 +18,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/worker"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
@@ -24,9 +26,12 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 )
 
-// Worker runs the confined scanner when the arguments of the process ask for
-// it.
+// Worker runs the confined scanner or verifier when the arguments of the
+// process ask for it.
 func Worker(args []string) (status int, asked bool) {
+	if status, asked := confined.Main(args, os.Stdin, os.Stdout); asked {
+		return status, true
+	}
 	return worker.Main(args, os.Stdin, os.Stdout)
 }
 
@@ -65,10 +70,11 @@ func withPolicies(c *config.Config) (*setup, error) {
 	for _, r := range c.Registries {
 		registries[r.Name] = true
 	}
-	if err := checkDestinations(policies, registries); err != nil {
+	s := &setup{config: c, policies: policies}
+	if err := errors.Join(checkDestinations(policies, registries), s.checkTrustRoots()); err != nil {
 		return nil, err
 	}
-	return &setup{config: c, policies: policies}, nil
+	return s, nil
 }
 
 // compiled lists the policies in force.
@@ -119,20 +125,30 @@ type records interface {
 	gatekeeper.Waker
 }
 
+// parts are what a gate is assembled from.
+type parts struct {
+	registries *registry.Registries
+	scanner    gatekeeper.Scanner
+	verifier   signature.Verifier
+	books      records
+	observer   gatekeeper.Observer
+	log        *slog.Logger
+}
+
 // gate assembles the gate.
-func (s *setup) gate(registries *registry.Registries, scanner gatekeeper.Scanner, books records, o gatekeeper.Observer, log *slog.Logger) *gatekeeper.Gate {
+func (s *setup) gate(p parts) *gatekeeper.Gate {
 	policies := s.compiled()
 	return gatekeeper.New(gatekeeper.Deps{
 		Policies: func() []*policy.Compiled { return policies },
-		Ledger:   books, History: books, Waker: books,
-		Resolver: registries, Subjects: registries,
-		Images:     image.New(registries),
-		Signatures: signature.New(registries, signature.Limits{}),
-		Scanner:    scanner,
-		Promoter:   promote.New(registries),
-		Observer:   o,
+		Ledger:   p.books, History: p.books, Waker: p.books,
+		Resolver: p.registries, Subjects: p.registries,
+		Images:     image.New(p.registries),
+		Signatures: signature.New(signature.Deps{Source: p.registries, Verifier: p.verifier, TrustRoots: s.trustRoots(p.log)}),
+		Scanner:    p.scanner,
+		Promoter:   promote.New(p.registries),
+		Observer:   p.observer,
 		Now:        time.Now,
-		Log:        log,
+		Log:        p.log,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
@@ -42,6 +44,7 @@ type service struct {
 	setup    *setup
 	log      *slog.Logger
 	journal  *journal.Journal
+	verifier *confined.Pool
 	gate     *gatekeeper.Gate
 	webhooks net.Listener
 	admin    net.Listener // the same as webhooks when the addresses are the same
@@ -92,9 +95,14 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if err != nil {
 		return nil, err
 	}
-	svc.gate = s.gate(registries, scanner, svc.journal, metrics, log)
+	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Log: log})
+	svc.gate = s.gate(parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, log: log})
 	return svc, svc.handlers(registerer, metrics, checker{registries, svc.gate})
 }
+
+// verifiers is how many processes verify signatures at a time: one for each
+// processor, and two so that one item that hangs does not hold up the others.
+func verifiers() int { return max(2, runtime.GOMAXPROCS(0)) }
 
 // emptyDir makes a folder and removes what a crash left in it. The folder
 // itself may be a mount, and stays.
@@ -273,6 +281,9 @@ func (svc *service) close() error {
 	}
 	if svc.journal != nil {
 		errs = append(errs, svc.journal.Close())
+	}
+	if svc.verifier != nil {
+		errs = append(errs, svc.verifier.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -19,15 +19,16 @@ const (
 // Config is the configuration as it is written. What is left out has its
 // default after Load.
 type Config struct {
-	APIVersion string     `yaml:"apiVersion" json:"apiVersion" jsonschema:"enum=gatekeeper/v1alpha1"`
-	Kind       string     `yaml:"kind" json:"kind" jsonschema:"enum=Configuration"`
-	Listen     Listen     `yaml:"listen" json:"listen,omitzero"`
-	Admin      Admin      `yaml:"admin" json:"admin,omitzero"`
-	Storage    Storage    `yaml:"storage" json:"storage,omitzero"`
-	Registries []Registry `yaml:"registries" json:"registries"`
-	Scanner    Scanner    `yaml:"scanner" json:"scanner,omitzero"`
-	Policies   string     `yaml:"policies" json:"policies" jsonschema:"description=a policy file or a folder of them"`
-	Workers    int        `yaml:"workers" json:"workers,omitempty" jsonschema:"minimum=1,maximum=256,description=pushes judged at a time; 16 when left out"`
+	APIVersion string      `yaml:"apiVersion" json:"apiVersion" jsonschema:"enum=gatekeeper/v1alpha1"`
+	Kind       string      `yaml:"kind" json:"kind" jsonschema:"enum=Configuration"`
+	Listen     Listen      `yaml:"listen" json:"listen,omitzero"`
+	Admin      Admin       `yaml:"admin" json:"admin,omitzero"`
+	Storage    Storage     `yaml:"storage" json:"storage,omitzero"`
+	Registries []Registry  `yaml:"registries" json:"registries"`
+	TrustRoots []TrustRoot `yaml:"trustRoots" json:"trustRoots,omitempty"`
+	Scanner    Scanner     `yaml:"scanner" json:"scanner,omitzero"`
+	Policies   string      `yaml:"policies" json:"policies" jsonschema:"description=a policy file or a folder of them"`
+	Workers    int         `yaml:"workers" json:"workers,omitempty" jsonschema:"minimum=1,maximum=256,description=pushes judged at a time; 16 when left out"`
 
 	// Not supported yet; refused when set.
 	Signing any `yaml:"signing" json:"-"`

@@ -46,6 +46,7 @@ func (v *validator) validate() {
 	v.listen()
 	v.storage()
 	v.registries()
+	v.trustRoots()
 	v.scanner()
 	if v.c.Policies == "" {
 		v.failf("$.policies", "is missing; write the path of a policy file or of a folder of them")

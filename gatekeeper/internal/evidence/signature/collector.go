@@ -1,10 +1,12 @@
 // Package signature finds what is signed about a subject, in every form that
-// cosign leaves in registries, and verifies it against the keys that policies
-// name. It reports facts; what they mean is the policy's business.
+// clients leave in registries, and has it verified against the authorities
+// that policies name. It reports facts; what they mean is the policy's
+// business.
 //
-// The reads are bounded and hashed; sigstore-go decides about bundles. cosign's
-// own verification is not used: it can crash on what a registry serves and
-// reads without limits.
+// Every read is bounded, and made once. Trouble with one piece of evidence is
+// a result about that piece; a registry that fails, a limit on how many there
+// are and a verification that crashes are errors: then what was found stands,
+// and the rest is not known.
 package signature
 
 import (
@@ -16,8 +18,10 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/verify"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -30,46 +34,74 @@ type Source interface {
 	Referrers(ctx context.Context, r registry.Repository, digest string) ([]registry.Referrer, error)
 }
 
+// Verifier judges one piece of evidence. An error is no judgement.
+type Verifier interface {
+	Verify(ctx context.Context, trust verify.Trust, item verify.Item) (verify.Answer, error)
+}
+
+// TrustRoots knows the trust roots of the configuration.
+type TrustRoots interface {
+	// TrustRoot returns the one of a name, as it is now.
+	TrustRoot(ctx context.Context, name string) (verify.TrustRoot, error)
+}
+
 // Limits bound what is read about one subject. A zero value means the default.
 type Limits struct {
-	Entries     int   // signatures and attestations of each form; 100
+	Entries     int   // entries under one tag, and referrers; 100
 	Payload     int64 // bytes of one signature's payload; 1 MiB
 	Attestation int64 // bytes of one attestation or bundle; 16 MiB
+	Predicates  int64 // bytes of all predicates that are kept; 32 MiB
+}
+
+// Deps is what a Collector works with. Every field but Limits is required.
+type Deps struct {
+	Source     Source
+	Verifier   Verifier
+	TrustRoots TrustRoots
+	Limits     Limits
 }
 
 // Collector implements gatekeeper.SignatureCollector.
 type Collector struct {
-	source Source
-	limits Limits
+	Deps
+
+	// memory bounds the bytes of evidence that are held at a time, of all
+	// subjects together.
+	memory *semaphore.Weighted
 }
 
+// maxHeld is how many bytes of evidence are held at a time.
+const maxHeld = 32 << 20
+
 // New returns a collector.
-func New(source Source, limits Limits) *Collector {
-	limits.Entries = cmp.Or(limits.Entries, 100)
-	limits.Payload = cmp.Or(limits.Payload, 1<<20)
-	limits.Attestation = cmp.Or(limits.Attestation, 16<<20)
-	return &Collector{source: source, limits: limits}
+func New(d Deps) *Collector {
+	d.Limits.Entries = cmp.Or(d.Limits.Entries, 100)
+	d.Limits.Payload = cmp.Or(d.Limits.Payload, 1<<20)
+	d.Limits.Attestation = min(cmp.Or(d.Limits.Attestation, 16<<20), maxHeld)
+	d.Limits.Predicates = cmp.Or(d.Limits.Predicates, 32<<20)
+	return &Collector{Deps: d, memory: semaphore.NewWeighted(maxHeld)}
 }
 
 // concurrency is how many reads about one subject are under way at a time.
 const concurrency = 4
 
-// CollectSigned finds the signatures and attestations of a subject and
-// verifies each against every authority. An error means that the registry did
-// not answer or that a limit was exceeded: then nothing is known.
+// CollectSigned finds the signatures and attestations of a subject and has
+// each verified against every authority. With an error, what was found is
+// returned too; what else there is is not known.
 func (c *Collector) CollectSigned(ctx context.Context, s policy.Subject, authorities []policy.Authority) (gatekeeper.Signed, error) {
-	keys, err := loadKeys(authorities)
-	if err != nil {
-		return gatekeeper.Signed{}, err
+	j := &job{Collector: c, repo: registry.Repository{Registry: s.Registry, Name: s.Repository}, subject: gatekeeper.Descriptor{Digest: s.Digest}}
+	if err := j.prepare(ctx, authorities); err != nil {
+		return gatekeeper.Signed{}, fmt.Errorf("prepare to verify signatures of %s@%s: %w", s.Repository, s.Digest, err)
 	}
-	j := &job{Collector: c, repo: registry.Repository{Registry: s.Registry, Name: s.Repository}, digest: s.Digest, keys: keys}
-	group, ctx := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(concurrency)
-	group.Go(func() error { return j.signatureTag(ctx) })
-	group.Go(func() error { return j.attestationTag(ctx) })
-	group.Go(func() error { return j.referrers(ctx) })
-	if err := group.Wait(); err != nil {
-		return gatekeeper.Signed{}, fmt.Errorf("collect signatures of %s@%s: %w", s.Repository, s.Digest, err)
+	for _, suffix := range []string{suffixSignature, suffixAttestation} {
+		group.Go(func() error { return j.tag(groupCtx, suffix) })
+	}
+	group.Go(func() error { return j.referrers(groupCtx) })
+	err := group.Wait()
+	if err := errors.Join(err, errors.Join(j.exceeded...)); err != nil {
+		return j.sorted(), fmt.Errorf("collect signatures of %s@%s: %w", s.Repository, s.Digest, err)
 	}
 	return j.sorted(), nil
 }
@@ -77,88 +109,96 @@ func (c *Collector) CollectSigned(ctx context.Context, s policy.Subject, authori
 // job is the collection for one subject.
 type job struct {
 	*Collector
-	repo   registry.Repository
-	digest string
-	keys   []key
 
-	mu    sync.Mutex
-	found gatekeeper.Signed
+	repo    registry.Repository
+	subject gatekeeper.Descriptor
+	trust   verify.Trust
+
+	mu         sync.Mutex
+	found      gatekeeper.Signed
+	predicates int64
+	exceeded   []error // limits behind which something may be left
 }
 
-func (j *job) addSignature(s policy.Signature) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.found.Signatures = append(j.found.Signatures, s)
+// prepare turns the authorities into what the verifier needs.
+func (j *job) prepare(ctx context.Context, authorities []policy.Authority) error {
+	roots := map[string]bool{} // name to whether its certificates count
+	for _, a := range authorities {
+		switch {
+		case a.Keyless != nil:
+			roots[a.TrustRoot] = true
+		case a.Notary != nil:
+			j.trust.Notaries = append(j.trust.Notaries, verify.Notary{ID: a.ID, Notary: *a.Notary})
+		default:
+			j.trust.Keys = append(j.trust.Keys, verify.Key{ID: a.ID, PublicKey: a.PublicKey, TrustRoot: a.TrustRoot})
+			if a.TrustRoot != "" {
+				roots[a.TrustRoot] = roots[a.TrustRoot]
+			}
+		}
+	}
+	for name, keyless := range roots {
+		r, err := j.TrustRoots.TrustRoot(ctx, name)
+		if err != nil {
+			return fmt.Errorf("trust root %s: %w", name, err)
+		}
+		r.Keyless = keyless
+		j.trust.TrustRoots = append(j.trust.TrustRoots, r)
+	}
+	slices.SortFunc(j.trust.TrustRoots, func(a, b verify.TrustRoot) int { return cmp.Compare(a.Name, b.Name) })
+	if len(j.trust.Notaries) == 0 {
+		return nil
+	}
+	// The Notary Project signs the whole descriptor. The manifest is read for
+	// other evidence too, once.
+	content, err := j.Source.Manifest(ctx, j.repo, j.subject.Digest)
+	if err == nil {
+		j.subject = content.Descriptor
+	}
+	return err
 }
 
-func (j *job) addAttestation(a policy.Attestation) {
+// exceeds records that a limit hides something.
+func (j *job) exceeds(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.found.Attestations = append(j.found.Attestations, a)
+	j.exceeded = append(j.exceeded, fmt.Errorf(format, args...))
+}
+
+// file adds what an answer says.
+func (j *job) file(form, manifest, digest string, a verify.Answer) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !a.Attestation {
+		j.found.Signatures = append(j.found.Signatures, policy.Signature{
+			Form: form, Manifest: manifest, Digest: digest, Result: a.Result, VerifiedBy: a.VerifiedBy, Identities: a.Identities, Reason: a.Reason,
+		})
+		return
+	}
+	if j.predicates += int64(len(a.Predicate)); j.predicates > j.Limits.Predicates {
+		j.exceeded = append(j.exceeded, fmt.Errorf("the attestations have more than %d bytes together; no more are kept", j.Limits.Predicates))
+		return
+	}
+	j.found.Attestations = append(j.found.Attestations, policy.Attestation{
+		Form: form, Manifest: manifest, Digest: digest, Result: a.Result, VerifiedBy: a.VerifiedBy, Identities: a.Identities, Reason: a.Reason,
+		PredicateType: a.PredicateType, Predicate: a.Predicate,
+	})
 }
 
 // sorted makes the result independent of which answer came first.
 func (j *job) sorted() gatekeeper.Signed {
 	slices.SortFunc(j.found.Signatures, func(a, b policy.Signature) int {
-		return cmp.Or(cmp.Compare(a.Form, b.Form), cmp.Compare(a.Manifest, b.Manifest), cmp.Compare(a.Result, b.Result),
-			cmp.Compare(a.Reason, b.Reason), slices.Compare(a.VerifiedBy, b.VerifiedBy))
+		return cmp.Or(cmp.Compare(a.Form, b.Form), cmp.Compare(a.Manifest, b.Manifest), cmp.Compare(a.Digest, b.Digest),
+			cmp.Compare(a.Result, b.Result), cmp.Compare(a.Reason, b.Reason), slices.Compare(a.VerifiedBy, b.VerifiedBy))
 	})
 	slices.SortFunc(j.found.Attestations, func(a, b policy.Attestation) int {
-		return cmp.Or(cmp.Compare(a.Form, b.Form), cmp.Compare(a.Manifest, b.Manifest), cmp.Compare(a.PredicateType, b.PredicateType),
-			cmp.Compare(a.Result, b.Result), cmp.Compare(string(a.Predicate), string(b.Predicate)))
+		return cmp.Or(cmp.Compare(a.Form, b.Form), cmp.Compare(a.Manifest, b.Manifest), cmp.Compare(a.Digest, b.Digest),
+			cmp.Compare(a.PredicateType, b.PredicateType), cmp.Compare(a.Result, b.Result), cmp.Compare(string(a.Predicate), string(b.Predicate)))
 	})
 	return j.found
 }
 
-// judgement is the outcome of looking at one piece of evidence.
-type judgement struct {
-	result policy.Verification
-	by     []string // key IDs
-	reason string
-}
-
-func malformed(format string, args ...any) judgement {
-	return judgement{result: policy.Malformed, reason: clean(fmt.Sprintf(format, args...))}
-}
-
-func invalid(format string, args ...any) judgement {
-	return judgement{result: policy.Invalid, reason: clean(fmt.Sprintf(format, args...))}
-}
-
-// signedBy judges evidence that is sound but for the question whose it is.
-func signedBy(ids []string) judgement {
-	if len(ids) == 0 {
-		return judgement{result: policy.UnknownSigner, reason: "none of the policies' keys verifies it"}
-	}
-	slices.Sort(ids)
-	return judgement{result: policy.Verified, by: slices.Compact(ids)}
-}
-
-// contained runs a verification so that a crash in it ends as an error about
-// this subject: it is not known whether the evidence is good, so nothing is
-// let through, and the process lives.
-func contained(verify func() judgement) (out judgement, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the verification crashed: %v", r)
-		}
-	}()
-	return verify(), nil
-}
-
-// limitError says which limit was exceeded: what lies behind it is not known.
-type limitError struct {
-	what     string
-	n, limit int
-}
-
-// Error names the limit.
-func (e *limitError) Error() string {
-	return fmt.Sprintf("%d %s; at most %d are judged", e.n, e.what, e.limit)
-}
+// absent says whether an error means that there is nothing.
+func absent(err error) bool { return errors.Is(err, gatekeeper.ErrNotFound) }
 
 // unreadable says whether what was found can never be read as evidence.
 func unreadable(err error) bool { return errors.Is(err, gatekeeper.ErrInvalidContent) }
-
-// absent says whether an error means that there is nothing.
-func absent(err error) bool { return errors.Is(err, gatekeeper.ErrNotFound) }

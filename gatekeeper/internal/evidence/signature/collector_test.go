@@ -30,6 +30,7 @@ import (
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/verify"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -228,7 +229,28 @@ func collect(t *testing.T, s *store, by ...signer) (gatekeeper.Signed, error) {
 	for _, b := range by {
 		authorities = append(authorities, b.authority)
 	}
-	return signature.New(s, signature.Limits{}).CollectSigned(t.Context(), policy.Subject{Registry: "staging", Repository: "a", Digest: subject}, authorities)
+	return collector(s).CollectSigned(t.Context(), policy.Subject{Registry: "staging", Repository: "a", Digest: subject}, authorities)
+}
+
+func collector(s signature.Source) *signature.Collector {
+	return signature.New(signature.Deps{Source: s, Verifier: here{}, TrustRoots: noRoots{}})
+}
+
+// here verifies in this process.
+type here struct{}
+
+func (here) Verify(_ context.Context, trust verify.Trust, item verify.Item) (verify.Answer, error) {
+	trusted, err := verify.Prepare(trust)
+	if err != nil {
+		return verify.Answer{}, err
+	}
+	return trusted.Verify(item)
+}
+
+type noRoots struct{}
+
+func (noRoots) TrustRoot(_ context.Context, name string) (verify.TrustRoot, error) {
+	return verify.TrustRoot{}, fmt.Errorf("no trust root %s", name)
 }
 
 func TestSignaturesOfEveryKeyTypeVerifyInEveryForm(t *testing.T) {

@@ -73,7 +73,9 @@ func parseBundle(data []byte) (*bundle.Bundle, *refusal) {
 }
 
 // Artifact is what a bundle has to speak about.
-type Artifact struct{ option func() verify.ArtifactPolicyOption }
+type Artifact struct {
+	option func() verify.ArtifactPolicyOption
+}
 
 // Digest is an artifact of which the SHA-256 is known.
 func Digest(sum []byte) Artifact {

@@ -1,0 +1,196 @@
+// Package trust knows the trust roots of the configuration: whose certificates
+// and logs are believed. Each is a file, a TUF repository with a pinned root,
+// or Sigstore's public instance as it was when this version was made.
+package trust
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/verify"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// publicGood is the trusted root of Sigstore's public instance. It is pinned
+// here so that nothing has to be fetched; where it has to follow what the
+// project changes, the configuration names the TUF repository instead.
+//
+//go:embed public-good.json
+var publicGood []byte
+
+// Root is one trust root, as the configuration describes it. Without File and
+// TUF it is Sigstore's public instance.
+type Root struct {
+	Name    string
+	File    string // trusted_root.json, or several, one after the other
+	TUF     *TUF
+	Require verify.Require
+}
+
+// TUF is a repository of The Update Framework (TUF specification 1.0).
+type TUF struct {
+	URL      string
+	RootFile string // root.json that is trusted to begin with
+	Target   string // trusted_root.json
+}
+
+// Deps is what a Store works with.
+type Deps struct {
+	Dir    string // where TUF metadata is kept, so that nobody can serve older one
+	Client *http.Client
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Store knows the trust roots. It is safe for concurrent use.
+type Store struct {
+	deps  Deps
+	roots map[string]*entry
+}
+
+type entry struct {
+	Root
+
+	mu      sync.Mutex
+	content []byte    // the last that was found sound
+	fetched time.Time // when it was
+	tried   time.Time // when it was last asked for
+	failure error     // what came of that; nil when it was sound
+}
+
+// How often TUF repositories are asked, how soon again after a failure, and
+// how long their last answer counts while they do not answer.
+const (
+	refreshEvery = 12 * time.Hour
+	retryAfter   = time.Minute
+	countsFor    = 7 * 24 * time.Hour
+)
+
+// New returns a store. Sigstore's public instance is in it, under the name of
+// policy.DefaultTrustRoot, unless the configuration has one of that name.
+func New(roots []Root, deps Deps) *Store {
+	s := &Store{deps: deps, roots: map[string]*entry{
+		policy.DefaultTrustRoot: {Root: Root{Name: policy.DefaultTrustRoot, Require: verify.Require{CertificateTimestamps: 1, LogEntries: 1, Timestamps: 1}}},
+	}}
+	for _, r := range roots {
+		s.roots[r.Name] = &entry{Root: r}
+	}
+	return s
+}
+
+// Has says whether there is a trust root of the name.
+func (s *Store) Has(name string) bool { return s.roots[name] != nil }
+
+// TrustRoot returns the trust root of a name as it is now. Files are read
+// again, so that a new one counts at once.
+func (s *Store) TrustRoot(ctx context.Context, name string) (verify.TrustRoot, error) {
+	e := s.roots[name]
+	if e == nil {
+		return verify.TrustRoot{}, fmt.Errorf("the configuration has no trust root %q", name)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var err error
+	switch {
+	case e.TUF != nil:
+		err = s.refresh(ctx, e)
+	case e.File != "":
+		var content []byte
+		if content, err = readFile(e.File); err == nil {
+			err = e.accept(content)
+		}
+	default:
+		e.content = publicGood
+	}
+	if err != nil {
+		return verify.TrustRoot{}, err
+	}
+	return verify.TrustRoot{Name: name, Content: e.content, Require: e.Require}, nil
+}
+
+// accept takes new content when it is sound.
+func (e *entry) accept(content []byte) error {
+	if bytes.Equal(content, e.content) {
+		return nil
+	}
+	if err := verify.CheckTrustRoot(content); err != nil {
+		return err
+	}
+	e.content = content
+	return nil
+}
+
+// refresh asks the TUF repository when it is time to. While it does not
+// answer, its last answer counts for some days.
+func (s *Store) refresh(ctx context.Context, e *entry) error {
+	now := s.deps.Now()
+	switch {
+	case e.content != nil && now.Sub(e.fetched) < refreshEvery:
+		return nil
+	case e.failure == nil || now.Sub(e.tried) >= retryAfter:
+		e.tried, e.failure = now, s.renew(ctx, e)
+		if e.failure == nil {
+			e.fetched = now
+			return nil
+		}
+		s.deps.Log.WarnContext(ctx, "the trust root cannot be renewed", slog.String("trust_root", e.Name),
+			slog.Time("fetched", e.fetched), slog.String("reason", e.failure.Error()))
+	}
+	if e.content != nil && now.Sub(e.fetched) < countsFor {
+		return nil
+	}
+	return fmt.Errorf("fetch from %s: %w", e.TUF.URL, e.failure)
+}
+
+func (s *Store) renew(ctx context.Context, e *entry) error {
+	content, err := s.fetch(ctx, e)
+	if err != nil {
+		return err
+	}
+	return e.accept(content)
+}
+
+// readFile reads a trusted root, up to its limit.
+func readFile(name string) (_ []byte, err error) {
+	f, err := os.Open(filepath.Clean(name))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(io.LimitReader(f, verify.MaxTrustRoot+1))
+}
+
+// Check reads every trust root that is a file, so that a mistake is found
+// before the first push.
+func (s *Store) Check(ctx context.Context) error {
+	var errs []error
+	for name, e := range s.roots {
+		if e.TUF != nil {
+			if _, err := readFile(e.TUF.RootFile); err != nil {
+				errs = append(errs, fmt.Errorf("trust root %s: rootFile: %w", name, err))
+			}
+			continue
+		}
+		if _, err := s.TrustRoot(ctx, name); err != nil {
+			errs = append(errs, fmt.Errorf("trust root %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// folder is where the metadata of a repository is kept: apart for each trust
+// root, since a pinned root belongs to one of them.
+func (s *Store) folder(e *entry) string {
+	return filepath.Join(s.deps.Dir, strings.ReplaceAll(e.Name, string(filepath.Separator), "_"))
+}

@@ -1,0 +1,71 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/tuf"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// The limits of fetching from a TUF repository.
+const (
+	fetchTimeout = 30 * time.Second
+	maxFetched   = 8 << 20 // bytes of one file, whatever the metadata says
+)
+
+// fetch updates the metadata of a repository and reads the target. What the
+// metadata of earlier updates says stays in the folder: older metadata, and
+// that which a changed root did not sign, is refused.
+func (s *Store) fetch(ctx context.Context, e *entry) ([]byte, error) {
+	pinned, err := readFile(e.TUF.RootFile)
+	if err != nil {
+		return nil, fmt.Errorf("the pinned root: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	client, err := tuf.New(&tuf.Options{
+		Root: pinned, RepositoryBaseURL: e.TUF.URL, CachePath: s.folder(e), Fetcher: &fetcher{ctx: ctx, client: s.deps.Client},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return client.GetTarget(e.TUF.Target)
+}
+
+// fetcher reads files of a TUF repository. It lives for one update.
+type fetcher struct {
+	ctx    context.Context //nolint:containedctx // the interface of the library has no room for it
+	client *http.Client
+}
+
+// DownloadFile implements the fetcher of go-tuf. It follows no redirect.
+func (f *fetcher) DownloadFile(url string, limit int64, _ time.Duration) (_ []byte, err error) {
+	req, err := http.NewRequestWithContext(f.ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	client := *f.client
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, &metadata.ErrDownloadHTTP{StatusCode: resp.StatusCode, URL: url}
+	}
+	limit = min(limit, maxFetched)
+	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, &metadata.ErrDownloadLengthMismatch{Msg: fmt.Sprintf("%s is larger than %d bytes", url, limit)}
+	}
+	return data, nil
+}
