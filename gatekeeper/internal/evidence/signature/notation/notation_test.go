@@ -2,6 +2,7 @@ package notation_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -15,8 +16,6 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"crypto/sha256"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/notaryproject/notation-core-go/signature"
@@ -87,6 +86,13 @@ func TestVerifyRefuses(t *testing.T) {
 		},
 		"the organization twice": {
 			leaf: func(c *x509.Certificate) { c.Subject.Organization = []string{"acme, inc", "evil"} },
+			want: notation.ErrUnknownSigner, text: "none of the trusted identities",
+		},
+		"the organization twice, one after the other": {
+			leaf: func(c *x509.Certificate) {
+				c.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 10}, Value: "acme, inc"}}
+				c.Subject.ExtraNames = append(c.Subject.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, 10}, Value: "acme, inc"})
+			},
 			want: notation.ErrUnknownSigner, text: "none of the trusted identities",
 		},
 		"a signing authority": {
@@ -245,47 +251,48 @@ func TestVerifyTampered(t *testing.T) {
 		envelope  []byte
 		mediaType string
 		want      error
+		text      string
 	}{
 		"JWS, another payload": {
-			jwsWith(func(m map[string]any) { m["payload"] = encode(payloadOf(about)) }), notation.MediaTypeJWS, notation.ErrInvalid,
+			jwsWith(func(m map[string]any) { m["payload"] = encode(payloadOf(about)) }), notation.MediaTypeJWS, notation.ErrInvalid, "signature is invalid",
 		},
 		"JWS, payload no JSON": {
-			jwsWith(func(m map[string]any) { m["payload"] = encode([]byte("nope")) }), notation.MediaTypeJWS, notation.ErrMalformed,
+			jwsWith(func(m map[string]any) { m["payload"] = encode([]byte("nope")) }), notation.MediaTypeJWS, notation.ErrMalformed, "the payload",
 		},
 		"JWS, payload with a key twice": {
-			jwsWith(func(m map[string]any) { m["payload"] = encode([]byte(`{"a":1,"A":2}`)) }), notation.MediaTypeJWS, notation.ErrMalformed,
+			jwsWith(func(m map[string]any) { m["payload"] = encode([]byte(`{"a":1,"A":2}`)) }), notation.MediaTypeJWS, notation.ErrMalformed, "twice",
 		},
 		"JWS, no algorithm": {
 			jwsWith(func(m map[string]any) {
 				m["protected"] = encode([]byte(`{"alg":"none","crit":["io.cncf.notary.signingScheme"],"io.cncf.notary.signingScheme":"notary.x509"}`))
 				m["signature"] = ""
-			}), notation.MediaTypeJWS, notation.ErrInvalid,
+			}), notation.MediaTypeJWS, notation.ErrInvalid, "signing method none",
 		},
-		"JWS, no chain":       {jwsWith(func(m map[string]any) { header(m)["x5c"] = []any{} }), notation.MediaTypeJWS, notation.ErrInvalid},
-		"JWS, long chain":     {jwsWith(func(m map[string]any) { header(m)["x5c"] = many }), notation.MediaTypeJWS, notation.ErrInvalid},
-		"JWS, chain of noise": {jwsWith(func(m map[string]any) { header(m)["x5c"] = []any{[]byte("noise")} }), notation.MediaTypeJWS, notation.ErrMalformed},
+		"JWS, no chain":       {jwsWith(func(m map[string]any) { header(m)["x5c"] = []any{} }), notation.MediaTypeJWS, notation.ErrInvalid, "a chain of 0"},
+		"JWS, long chain":     {jwsWith(func(m map[string]any) { header(m)["x5c"] = many }), notation.MediaTypeJWS, notation.ErrInvalid, "a chain of 11"},
+		"JWS, chain of noise": {jwsWith(func(m map[string]any) { header(m)["x5c"] = []any{[]byte("noise")} }), notation.MediaTypeJWS, notation.ErrMalformed, "certificate 1"},
 		"JWS, chain out of order": {
-			jwsWith(func(m map[string]any) { header(m)["x5c"] = []any{leaf.cert.Raw, leaf.cert.Raw, ca.root.cert.Raw} }), notation.MediaTypeJWS, notation.ErrInvalid,
+			jwsWith(func(m map[string]any) { header(m)["x5c"] = []any{leaf.cert.Raw, leaf.cert.Raw, ca.root.cert.Raw} }), notation.MediaTypeJWS, notation.ErrInvalid, "not issued by",
 		},
-		"JWS, chain without its root": {jwsWith(func(m map[string]any) { header(m)["x5c"] = []any{leaf.cert.Raw} }), notation.MediaTypeJWS, notation.ErrInvalid},
-		"JWS, two values":             {append(bytes.Clone(jws), jws...), notation.MediaTypeJWS, notation.ErrMalformed},
-		"JWS, truncated":              {jws[:len(jws)-1], notation.MediaTypeJWS, notation.ErrMalformed},
-		"JWS as COSE":                 {jws, notation.MediaTypeCOSE, notation.ErrMalformed},
-		"COSE, another payload":       {bytes.Replace(cose, digest, forged, 1), notation.MediaTypeCOSE, notation.ErrInvalid},
-		"COSE, truncated":             {cose[:len(cose)-1], notation.MediaTypeCOSE, notation.ErrMalformed},
-		"COSE, something follows":     {append(bytes.Clone(cose), 0), notation.MediaTypeCOSE, notation.ErrMalformed},
+		"JWS, chain without its root": {jwsWith(func(m map[string]any) { header(m)["x5c"] = []any{leaf.cert.Raw} }), notation.MediaTypeJWS, notation.ErrInvalid, "self-signed"},
+		"JWS, two values":             {append(bytes.Clone(jws), jws...), notation.MediaTypeJWS, notation.ErrMalformed, "follows"},
+		"JWS, truncated":              {jws[:len(jws)-1], notation.MediaTypeJWS, notation.ErrMalformed, "EOF"},
+		"JWS as COSE":                 {jws, notation.MediaTypeCOSE, notation.ErrMalformed, "the envelope"},
+		"COSE, another payload":       {bytes.Replace(cose, digest, forged, 1), notation.MediaTypeCOSE, notation.ErrInvalid, "verification error"},
+		"COSE, truncated":             {cose[:len(cose)-1], notation.MediaTypeCOSE, notation.ErrMalformed, "EOF"},
+		"COSE, something follows":     {append(bytes.Clone(cose), 0), notation.MediaTypeCOSE, notation.ErrMalformed, "extraneous"},
 		"COSE, payload no JSON": {
 			sign(t, signing{mediaType: notation.MediaTypeCOSE, leaf: leaf, chain: chain, request: func(r *signature.SignRequest) { r.Payload.Content = []byte("nope") }}),
-			notation.MediaTypeCOSE, notation.ErrMalformed,
+			notation.MediaTypeCOSE, notation.ErrMalformed, "the payload",
 		},
-		"COSE as JWS":        {cose, notation.MediaTypeJWS, notation.ErrMalformed},
-		"empty":              {nil, notation.MediaTypeJWS, notation.ErrMalformed},
-		"empty COSE":         {nil, notation.MediaTypeCOSE, notation.ErrMalformed},
-		"null":               {[]byte("null"), notation.MediaTypeJWS, notation.ErrMalformed},
-		"unknown media type": {jws, "application/octet-stream", notation.ErrMalformed},
-		"too large":          {append(bytes.Repeat([]byte(" "), notation.MaxEnvelope), jws...), notation.MediaTypeJWS, notation.ErrMalformed},
-		"too deep":           {[]byte(strings.Repeat("[", 100_000)), notation.MediaTypeJWS, notation.ErrMalformed},
-		"too deep COSE":      {append([]byte{0xd2}, bytes.Repeat([]byte{0x81}, 100_000)...), notation.MediaTypeCOSE, notation.ErrMalformed},
+		"COSE as JWS":        {cose, notation.MediaTypeJWS, notation.ErrMalformed, "invalid character"},
+		"empty":              {nil, notation.MediaTypeJWS, notation.ErrMalformed, "EOF"},
+		"empty COSE":         {nil, notation.MediaTypeCOSE, notation.ErrMalformed, "the envelope"},
+		"null":               {[]byte("null"), notation.MediaTypeJWS, notation.ErrMalformed, "the protected header"},
+		"unknown media type": {jws, "application/octet-stream", notation.ErrMalformed, "unknown media type"},
+		"too large":          {append(bytes.Repeat([]byte(" "), notation.MaxEnvelope), jws...), notation.MediaTypeJWS, notation.ErrMalformed, "the limit is"},
+		"too deep":           {[]byte(strings.Repeat("[", 100_000)), notation.MediaTypeJWS, notation.ErrMalformed, "nested deeper"},
+		"too deep COSE":      {append([]byte{0xd2}, bytes.Repeat([]byte{0x81}, 100_000)...), notation.MediaTypeCOSE, notation.ErrMalformed, "the envelope"},
 	}
 	v := verifierOf(t, trusting(ca), nil)
 	for name, c := range cases {
@@ -293,7 +300,7 @@ func TestVerifyTampered(t *testing.T) {
 			t.Parallel()
 			for _, d := range []gatekeeper.Descriptor{subject(), about} {
 				_, err := v.Verify(t.Context(), c.envelope, c.mediaType, d, ca.now)
-				wantError(t, err, c.want, "")
+				wantError(t, err, c.want, c.text)
 			}
 		})
 	}
