@@ -1,6 +1,7 @@
 package notation_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -171,4 +172,25 @@ func TestAttack_HugeKey(t *testing.T) {
 	}
 	_, err = verifierOf(t, trusting(ca), nil).Verify(t.Context(), envelope, notation.MediaTypeJWS, subject(), ca.now)
 	wantError(t, err, notation.ErrInvalid, "RSA key of 100001 bits")
+}
+
+// A megabyte of CBOR may stand for a million empty arrays.
+func TestAttack_ManyCBORItems(t *testing.T) {
+	ca := newAuthority(t, "root")
+	const each = 1 << 17 // what go-cose lets one array have
+	envelope := []byte{0xd2, 0x84, 0x41, 0xa0, 0xa7}
+	for i := range byte(7) {
+		envelope = append(envelope, 0x38, 100+i, 0x9a, 0x00, 0x02, 0x00, 0x00)
+		envelope = append(envelope, bytes.Repeat([]byte{0x80}, each)...)
+	}
+	envelope = append(envelope, 0x41, 0x00, 0x41, 0x00)
+	v := verifierOf(t, trusting(ca), nil)
+	used := allocated(func() {
+		_, err := v.Verify(t.Context(), envelope, notation.MediaTypeCOSE, subject(), ca.now)
+		wantError(t, err, notation.ErrMalformed, "no certificate chain")
+	})
+	t.Logf("%d bytes of envelope, %d allocated", len(envelope), used)
+	if used > 128<<20 {
+		t.Errorf("%d bytes allocated", used)
+	}
 }

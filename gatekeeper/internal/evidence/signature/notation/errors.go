@@ -26,19 +26,19 @@ var (
 // envelope says.
 const maxReason = 300
 
-// failure is an answer that is not yes, with its reason.
-type failure struct {
+// kindError is an answer that is not yes, with its reason.
+type kindError struct {
 	kind  error
 	cause error
 }
 
-func fail(kind, cause error) error { return &failure{kind: kind, cause: cause} }
+func fail(kind, cause error) error { return &kindError{kind: kind, cause: cause} }
 
 // Error gives the kind and the reason on one line of bounded length.
-func (f *failure) Error() string { return bounded(f.kind.Error() + ": " + f.cause.Error()) }
+func (e *kindError) Error() string { return bounded(e.kind.Error() + ": " + e.cause.Error()) }
 
 // Unwrap returns the kind and the cause.
-func (f *failure) Unwrap() []error { return []error{f.kind, f.cause} }
+func (e *kindError) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // bounded makes a text that others wrote safe to show.
 func bounded(s string) string {

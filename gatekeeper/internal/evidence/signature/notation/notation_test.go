@@ -116,7 +116,7 @@ func TestVerifyRefuses(t *testing.T) {
 			want:    notation.ErrUndecided, text: "not complete",
 		},
 		"expired signature": {
-			request: func(r *signature.SignRequest) { r.Expiry = time.Now().Add(time.Minute) }, later: time.Minute,
+			request: func(r *signature.SignRequest) { r.Expiry = time.Now().Add(time.Minute) }, later: time.Hour,
 			want: notation.ErrInvalid, text: "the signature expired",
 		},
 		"expired certificate": {later: 366 * day, want: notation.ErrInvalid, text: "is valid from"},
@@ -399,7 +399,7 @@ func TestVerifyTimestampMoved(t *testing.T) {
 	ca, clocks := newAuthority(t, "root"), newAuthority(t, "clocks")
 	leaf := ca.signer()
 	s := newStamper(clocks, ca.now.Add(-day))
-	make := func() map[string]json.RawMessage {
+	signed := func() map[string]json.RawMessage {
 		envelope := sign(t, signing{mediaType: notation.MediaTypeJWS, leaf: leaf, chain: []*x509.Certificate{ca.root.cert}, request: s.stamped})
 		var m map[string]json.RawMessage
 		if err := json.Unmarshal(envelope, &m); err != nil {
@@ -407,7 +407,7 @@ func TestVerifyTimestampMoved(t *testing.T) {
 		}
 		return m
 	}
-	first, second := make(), make()
+	first, second := signed(), signed()
 	first["header"] = second["header"]
 	moved, err := json.Marshal(first)
 	if err != nil {
