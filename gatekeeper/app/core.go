@@ -143,7 +143,7 @@ func (s *setup) gate(p parts) *gatekeeper.Gate {
 		Ledger:   p.books, History: p.books, Waker: p.books,
 		Resolver: p.registries, Subjects: p.registries,
 		Images:     image.New(p.registries),
-		Signatures: signature.New(signature.Deps{Source: p.registries, Verifier: p.verifier, TrustRoots: s.trustRoots(p.log)}),
+		Signatures: signature.New(signature.Deps{Source: p.registries, Verifier: p.verifier, TrustRoots: s.trustRoots(p.log), Now: time.Now}),
 		Scanner:    p.scanner,
 		Promoter:   promote.New(p.registries),
 		Observer:   p.observer,

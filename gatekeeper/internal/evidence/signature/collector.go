@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -58,6 +59,7 @@ type Deps struct {
 	Source     Source
 	Verifier   Verifier
 	TrustRoots TrustRoots
+	Now        func() time.Time
 	Limits     Limits
 }
 

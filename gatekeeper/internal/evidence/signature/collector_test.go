@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
@@ -233,7 +234,7 @@ func collect(t *testing.T, s *store, by ...signer) (gatekeeper.Signed, error) {
 }
 
 func collector(s signature.Source) *signature.Collector {
-	return signature.New(signature.Deps{Source: s, Verifier: here{}, TrustRoots: noRoots{}})
+	return signature.New(signature.Deps{Source: s, Verifier: here{}, TrustRoots: noRoots{}, Now: time.Now})
 }
 
 // here verifies in this process.

@@ -117,7 +117,13 @@ func (j *job) referrer(ctx context.Context, r registry.Referrer) error {
 	if m.Subject == nil || m.Subject.Digest.String() != j.subject.Digest {
 		return nil // the list of a fallback tag is anybody's word
 	}
-	known := slices.DeleteFunc(m.Layers, func(d ocispec.Descriptor) bool { return !verify.Knows(d.MediaType) })
+	notary := m.ArtifactType == verify.TypeNotary || m.Config.MediaType == verify.TypeNotary
+	if notary && len(j.trust.Notaries) == 0 {
+		return nil // nobody asks for it
+	}
+	known := slices.DeleteFunc(m.Layers, func(d ocispec.Descriptor) bool {
+		return !verify.Knows(d.MediaType) || notary != (formOf(d.MediaType) == formNotary)
+	})
 	for _, layer := range j.first(known, "layers of the referrer "+r.Digest) {
 		if err := j.layer(ctx, formOf(layer.MediaType), r.Digest, layer); err != nil {
 			return err
@@ -173,7 +179,7 @@ func (j *job) layer(ctx context.Context, form, manifest string, d ocispec.Descri
 		return err
 	}
 	answer, err := j.Verifier.Verify(ctx, j.trust, verify.Item{
-		Subject: j.subject, MediaType: d.MediaType, Annotations: annotations(d), Data: data,
+		Subject: j.subject, MediaType: d.MediaType, Annotations: annotations(d), Data: data, At: j.Now(),
 	})
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", d.Digest, err)

@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/notation"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
@@ -22,9 +24,13 @@ const (
 	TypeSimpleSigning = "application/vnd.dev.cosign.simplesigning.v1+json" // cosign, specs/SIGNATURE_SPEC.md
 	TypeDSSE          = "application/vnd.dsse.envelope.v1+json"            // cosign, specs/ATTESTATION_SPEC.md
 	TypeBundle        = "application/vnd.dev.sigstore.bundle"              // the beginning; versions are written in two ways
-	TypeNotaryJWS     = "application/jose+json"                            // Notary Project, signature-specification.md
-	TypeNotaryCOSE    = "application/cose"
+	TypeNotaryJWS     = notation.MediaTypeJWS
+	TypeNotaryCOSE    = notation.MediaTypeCOSE
 )
+
+// TypeNotary is the artifact type of manifests with a signature of the Notary
+// Project; older clients write it as the configuration's media type.
+const TypeNotary = notation.ArtifactType
 
 // PredicateSignature marks a bundle as an image signature; every other
 // predicate makes it an attestation, which never counts as a signature.
@@ -44,6 +50,7 @@ type Item struct {
 	Subject     gatekeeper.Descriptor `json:"subject"`   // what it has to speak about
 	MediaType   string                `json:"mediaType"` // of the layer; one that Knows knows
 	Annotations map[string]string     `json:"annotations,omitempty"`
+	At          time.Time             `json:"at"` // for what does not prove its own time: the Notary Project's certificates
 	Data        []byte                `json:"-"` // the layer
 }
 
