@@ -51,7 +51,7 @@ type Item struct {
 	MediaType   string                `json:"mediaType"` // of the layer; one that Knows knows
 	Annotations map[string]string     `json:"annotations,omitempty"`
 	At          time.Time             `json:"at"` // for what does not prove its own time: the Notary Project's certificates
-	Data        []byte                `json:"-"` // the layer
+	Data        []byte                `json:"-"`  // the layer
 }
 
 // Answer is the outcome of looking at one item.
