@@ -88,6 +88,13 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"two ways to authenticate", "{dockerConfig: /run/secrets/config.json}", "{dockerConfig: /c, anonymous: true}", "is contradictory"},
 		{"reconcile", "limits: {requestsPerSecond: 50, concurrent: 16}", "reconcile: {interval: 10m}", "10:17: registries[0].reconcile: is not supported yet"},
 		{"signing", "policies:", "signing: {key: /k}\npolicies:", "signing: is not supported yet"},
+		{"a trust root without a source", "policies:", "trustRoots: [{name: acme}]\npolicies:", "trustRoots[0]: has to have one of file and tuf"},
+		{"a trust root with two", "policies:", "trustRoots: [{name: acme, file: /f, tuf: {url: https://t.example.com, rootFile: /r}}]\npolicies:", "trustRoots[0]: has to have one of file and tuf"},
+		{"two trust roots of a name", "policies:", "trustRoots: [{name: acme, file: /f}, {name: acme, file: /g}]\npolicies:", "trustRoots[1].name: \"acme\" is there twice"},
+		{"a TUF repository without root", "policies:", "trustRoots: [{name: acme, tuf: {url: https://t.example.com}}]\npolicies:", "trustRoots[0].tuf: has no rootFile"},
+		{"a TUF repository that is none", "policies:", "trustRoots: [{name: acme, tuf: {url: here, rootFile: /r}}]\npolicies:", "trustRoots[0].tuf.url: is no repository's URL"},
+		{"no timestamps", "policies:", "trustRoots: [{name: acme, file: /f, require: {timestamps: 0}}]\npolicies:", "trustRoots[0].require.timestamps: 0 would let certificates count"},
+		{"too many log entries", "policies:", "trustRoots: [{name: acme, file: /f, require: {logEntries: 17}}]\npolicies:", "trustRoots[0].require.logEntries: 17 is out of range"},
 		{"a duration that is none", "maxAge: 24h", "maxAge: tomorrow", "14:"},
 		{"a database URL that is none", "https://mirror.example.com/v6/latest.json", "mirror", "scanner.database.url: is no URL"},
 		{"no policies", "policies: /etc/gatekeeper/policies\n", "", "policies: is missing"},
@@ -176,7 +183,7 @@ func TestTheSchemaKnowsEveryKey(t *testing.T) {
 	if schema.Schema == "" || schema.AdditionalProperties != false {
 		t.Errorf("the schema is not strict: %s", text)
 	}
-	for _, key := range []string{"apiVersion", "kind", "listen", "admin", "storage", "registries", "scanner", "policies", "workers"} {
+	for _, key := range []string{"apiVersion", "kind", "listen", "admin", "storage", "registries", "trustRoots", "scanner", "policies", "workers"} {
 		if schema.Properties[key] == nil {
 			t.Errorf("the schema lacks %s", key)
 		}

@@ -66,6 +66,7 @@ func write(w io.Writer, d gatekeeper.Decision, head string) error {
 		}
 		findings(&b, "  ", r.Findings)
 	}
+	signed(&b, d.Evidence)
 	if len(d.Golden) > 0 {
 		b.WriteString("\nGolden:\n")
 		for _, g := range d.Golden {

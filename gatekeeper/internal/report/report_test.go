@@ -107,3 +107,29 @@ func TestStatusBeforeTheFirstDecision(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestWhoSignedIsShown(t *testing.T) {
+	t.Parallel()
+	d := gatekeeper.Decision{Verdict: policy.VerdictPromoted, Evidence: &policy.Evidence{
+		Signatures: []policy.Signature{
+			{Form: "tag", Result: policy.Verified, VerifiedBy: []string{"sha256:0123456789abcdef0123"}},
+			{Form: "bundle", Result: policy.Invalid, Reason: "it is the signature of \x1b[31manother image"},
+		},
+		Attestations: []policy.Attestation{{Form: "bundle", PredicateType: "https://slsa.dev/provenance/v1", Result: policy.Verified, Identities: []policy.Identity{
+			{Issuer: "https://issuer.example.com", Subject: "ci@acme.example"},
+		}}},
+	}}
+	var b strings.Builder
+	if err := report.Text(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"signature (tag): by sha256:0123456789ab\n",
+		"signature (bundle): invalid: it is the signature of \uFFFD[31manother image\n",
+		"attestation https://slsa.dev/provenance/v1 (bundle): by ci@acme.example (issued by https://issuer.example.com)\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, b.String())
+		}
+	}
+}
