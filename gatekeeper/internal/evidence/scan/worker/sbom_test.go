@@ -280,6 +280,9 @@ func TestAnSBOMIsMatchedOncePerDatabase(t *testing.T) {
 		}
 		scans = append(scans, got)
 	}
+	if scans[0].Catalogue.Attestation != document.Attestation {
+		t.Error("the second attestation is named in the first one's scan")
+	}
 	if &scans[0].Packages[0] != &scans[1].Packages[0] {
 		t.Error("the same document was matched twice")
 	}
