@@ -97,8 +97,8 @@ func TestWithoutSBOMsScanAndSignaturesAreConcurrent(t *testing.T) {
 		w.sign("a")
 		w.scanning = make(chan struct{})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
 		progress, err := w.gate().Process(ctx, w.push("team-a/app", "v1", "a"))
+		cancel()
 		if err != nil || progress.Verdict != policy.VerdictPromoted {
 			t.Errorf("%+v, %v", progress, err)
 		}

@@ -48,7 +48,8 @@ func (e *evaluation) checkSBOM() {
 	f := Finding{
 		Check: CheckAttestations, Rule: ruleSBOM,
 		Expected: fmt.Sprintf("an SBOM of type %s by %s", strings.Join(s.PredicateTypes, " or "), keysOf(e.compiled.signersOf(s.SignedBy))),
-		Remedy:   fmt.Sprintf("attest the SBOM as JSON: cosign attest --key KEY --type %s --predicate FILE REGISTRY/%s", cosignType(s.PredicateTypes), e.subject()),
+		Remedy: fmt.Sprintf("attest the SBOM as JSON: cosign attest --key KEY --type %s --predicate FILE REGISTRY/%s",
+			cosignType(s.PredicateTypes), e.subject()),
 	}
 	if !e.singleImage() {
 		f.Outcome, f.Reason, f.Found = OutcomeFail, ReasonAbsent, "an index; SBOMs of its platforms are not read"

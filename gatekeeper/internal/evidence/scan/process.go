@@ -121,7 +121,7 @@ var errTooMuch = errors.New("too much output")
 // limited keeps what is written up to a limit. The buffer is no embedded one,
 // whose ReadFrom would go past the limit in io.Copy.
 type limited struct {
-	kept bytes.Buffer
+	kept     bytes.Buffer
 	max      int
 	truncate bool // drop the rest instead of failing
 }

@@ -46,7 +46,10 @@ func readSBOM(file string) (catalogued, error) {
 	if err := checkComplete(text, found.sbom); err != nil {
 		return catalogued{}, err
 	}
-	return found, checkMatchable(&found)
+	if err := checkMatchable(&found); err != nil {
+		return catalogued{}, err
+	}
+	return found, nil
 }
 
 // identify says which format the library will take the document for, and
@@ -86,7 +89,6 @@ type listed struct {
 }
 
 type component struct {
-	Ref        string      `json:"bom-ref"`
 	PURL       string      `json:"purl"`
 	Components []component `json:"components"`
 }
@@ -105,14 +107,14 @@ func checkComplete(text []byte, found *sbom.SBOM) error {
 			have[identity(u)] = true
 		}
 	}
-	for _, text := range document.packageURLs() {
-		u, err := packageurl.FromString(text)
+	for _, purl := range document.packageURLs() {
+		u, err := packageurl.FromString(purl)
 		switch {
 		case err != nil:
-			return fmt.Errorf("the SBOM has the package URL %q: %w", text, err)
+			return fmt.Errorf("the SBOM has the package URL %q: %w", purl, err)
 		case u.Type == "oci" || u.Type == "docker": // the image itself
 		case !have[identity(u)]:
-			return fmt.Errorf("the SBOM lists %s, which the scanner does not read from it; is its identifier there twice?", text)
+			return fmt.Errorf("the SBOM lists %s, which the scanner does not read from it; is its identifier there twice?", purl)
 		}
 	}
 	return nil

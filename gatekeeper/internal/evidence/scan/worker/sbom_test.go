@@ -64,9 +64,9 @@ func catalogued(t *testing.T, spec sampleimage.Spec) *sbom.SBOM {
 	return found
 }
 
-func encode(t *testing.T, s *sbom.SBOM, make func(version string) (sbom.FormatEncoder, error), version string) string {
+func encode(t *testing.T, s *sbom.SBOM, encoderOf func(version string) (sbom.FormatEncoder, error), version string) string {
 	t.Helper()
-	encoder, err := make(version)
+	encoder, err := encoderOf(version)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestAnSBOMStandsInForTheLayers(t *testing.T) {
 	found := catalogued(t, vulnerable())
 	for _, tt := range []struct {
 		format, version string
-		make            func(string) (sbom.FormatEncoder, error)
+		encoder         func(string) (sbom.FormatEncoder, error)
 	}{
 		{"cyclonedx-json", "1.4", cycloneDX},
 		{"cyclonedx-json", "1.5", cycloneDX},
@@ -114,7 +114,7 @@ func TestAnSBOMStandsInForTheLayers(t *testing.T) {
 		{"spdx-json", "2.3", spdx},
 	} {
 		t.Run(tt.format+" "+tt.version, func(t *testing.T) {
-			document := newSBOM(t, encode(t, found, tt.make, tt.version))
+			document := newSBOM(t, encode(t, found, tt.encoder, tt.version))
 			got, problem, err := s.ScanSBOM(t.Context(), document)
 			if err != nil || problem != nil {
 				t.Fatalf("%+v, %v", problem, err)
