@@ -234,6 +234,10 @@ func TestAnSBOMFromElsewhere(t *testing.T) {
 			bom(component("e", "library", "expat", "2.5.0-1", "pkg:deb/debian/expat@2.5.0-1?distro=debian-12")), "CVE-2024-45491 CVE-2024-45492", "debian 12",
 		},
 		{"no operating system and none needed", bom(component("l", "library", "minimist", "1.2.5", "pkg:npm/minimist@1.2.5")), "GHSA-xvch-5gv4-984h", ""},
+		{
+			"the application itself, which nobody knows",
+			bom(component("app", "application", "app", "", ""), component("l", "library", "minimist", "1.2.5", "pkg:npm/minimist@1.2.5")), "GHSA-xvch-5gv4-984h", "",
+		},
 		{"what SPDX says a package was built from", built(), "GHSA-jf85-cpcp-j695", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -252,6 +256,9 @@ func TestAnSBOMFromElsewhere(t *testing.T) {
 			}
 			if strings.Join(ids, " ") != tt.want || system != tt.os {
 				t.Errorf("found %v on %q, want %q on %q", ids, system, tt.want, tt.os)
+			}
+			if len(got.Packages) != 1 {
+				t.Errorf("packages %+v, want the one that can be looked up", got.Packages)
 			}
 			if strings.Contains(got.Scanner, "0.0.0") {
 				t.Errorf("the scanner is %q, which is what the document claims", got.Scanner)
