@@ -21,8 +21,10 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 	}
 	var signed Signed
 	var signedProblem, scanProblems []policy.Problem
+	collected := make(chan struct{}) // closed when signed and signedProblem are there
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
+		defer close(collected)
 		signed, signedProblem = g.collectSigned(groupCtx, ev.Subject, authorities(matching))
 		return nil
 	})
@@ -33,9 +35,19 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 		if err != nil {
 			return fmt.Errorf("read %s@%s: %w", p.Repository, p.Digest, err)
 		}
-		if needsScan(matching) {
-			scanProblems = g.scan(groupCtx, ev)
+		if !needsScan(matching) {
+			return nil
 		}
+		choose := noSBOM
+		if takeSBOM(matching) {
+			select {
+			case <-collected:
+			case <-groupCtx.Done():
+				return groupCtx.Err()
+			}
+			choose = chooser(matching, ev.Subject, signed, signedProblem)
+		}
+		scanProblems = g.scan(groupCtx, ev, choose)
 		return nil
 	})
 	if err := group.Wait(); err != nil {
@@ -62,13 +74,13 @@ func (g *Gate) collectSigned(ctx context.Context, s policy.Subject, authorities 
 
 // scan looks into every platform, one after the other: the scanner bounds how
 // many images are open at a time.
-func (g *Gate) scan(ctx context.Context, ev *policy.Evidence) []policy.Problem {
+func (g *Gate) scan(ctx context.Context, ev *policy.Evidence, choose choice) []policy.Problem {
 	started := g.Now()
 	defer func() { g.Observer.Stage(StageScan, g.Now().Sub(started)) }()
 	var problems []policy.Problem
 	for i := range ev.Image.Platforms {
 		platform := &ev.Image.Platforms[i]
-		scan, problem, err := g.Scanner.Scan(ctx, ev.Subject, *platform)
+		scan, problem, err := g.scanPlatform(ctx, ev.Subject, *platform, choose)
 		if err != nil {
 			problem = &policy.Problem{Part: policy.PartScan, Reason: err.Error()}
 		}
@@ -79,6 +91,42 @@ func (g *Gate) scan(ctx context.Context, ev *policy.Evidence) []policy.Problem {
 		platform.Scan = scan
 	}
 	return problems
+}
+
+func (g *Gate) scanPlatform(ctx context.Context, s policy.Subject, p policy.Platform, choose choice) (*policy.Scan, *policy.Problem, error) {
+	if sbom, ok := choose(p); ok {
+		return g.Scanner.ScanSBOM(ctx, sbom)
+	}
+	return g.Scanner.Scan(ctx, s, p)
+}
+
+// choice says which SBOM stands in for cataloguing a platform's layers.
+type choice func(p policy.Platform) (policy.SBOM, bool)
+
+func noSBOM(policy.Platform) (policy.SBOM, bool) { return policy.SBOM{}, false }
+
+// chooser takes SBOMs from what was collected about the subject. When part of
+// that could not be read, another SBOM may be there that contradicts the one
+// that was: then the layers are asked. A collector that also reads what is
+// attached to the platforms of an index would be heard here.
+func chooser(matching []*policy.Compiled, s policy.Subject, signed Signed, problems []policy.Problem) choice {
+	if len(problems) > 0 {
+		return noSBOM
+	}
+	return func(p policy.Platform) (policy.SBOM, bool) {
+		return policy.AgreedSBOM(matching, s, p, signed.Attestations)
+	}
+}
+
+// takeSBOM says whether the scan has to wait for the attestations: only when
+// an SBOM among them could stand in for it.
+func takeSBOM(matching []*policy.Compiled) bool {
+	for _, c := range matching {
+		if c.NeedsScan() && !c.TakesSBOM() {
+			return false
+		}
+	}
+	return true
 }
 
 // authorities lists every key that one of the policies names, once.

@@ -48,6 +48,11 @@ type world struct {
 	beforeTag func()
 	subject   string // what untagged manifests refer to
 	problem   *policy.Problem
+
+	attested []policy.Attestation // about every image
+	children []string             // digests of an index's platforms; none: a single image
+	scanned  []string             // "layers DIGEST" and "sbom DOCUMENT", in order
+	scanning chan struct{}        // when there is one, signatures are found only after a scan closed it
 }
 
 const enforce = `apiVersion: gatekeeper/v1alpha1
@@ -226,24 +231,66 @@ func (w *world) SubjectOf(context.Context, string, string, string) (string, erro
 	return w.subject, w.fail["subject"]
 }
 
-func (w *world) ReadImage(context.Context, policy.Subject) (policy.Image, error) {
-	return policy.Image{Platforms: []policy.Platform{{Name: "linux/amd64", OS: "linux", Architecture: "amd64"}}}, w.fail["image"]
+func (w *world) ReadImage(_ context.Context, s policy.Subject) (policy.Image, error) {
+	var image policy.Image
+	digests := w.children
+	if len(digests) == 0 {
+		digests = []string{s.Digest}
+	}
+	for _, d := range digests {
+		image.Platforms = append(image.Platforms, policy.Platform{Name: "linux/amd64", OS: "linux", Architecture: "amd64", Digest: d})
+	}
+	return image, w.fail["image"]
 }
 
-func (w *world) CollectSigned(_ context.Context, s policy.Subject, authorities []policy.Authority) (gatekeeper.Signed, error) {
+func (w *world) CollectSigned(ctx context.Context, s policy.Subject, authorities []policy.Authority) (gatekeeper.Signed, error) {
+	if w.scanning != nil {
+		select {
+		case <-w.scanning:
+		case <-ctx.Done():
+			return gatekeeper.Signed{}, ctx.Err()
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(authorities) != 1 || authorities[0].ID != w.key.ID {
 		return gatekeeper.Signed{}, fmt.Errorf("asked about %d authorities", len(authorities))
 	}
+	found := gatekeeper.Signed{Attestations: w.attested}
 	if err := w.fail["signatures"]; err != nil || !w.signed[s.Digest] {
-		return gatekeeper.Signed{}, err
+		return found, err
 	}
-	return gatekeeper.Signed{Signatures: []policy.Signature{{Result: policy.Verified, VerifiedBy: []string{w.key.ID}}}}, nil
+	found.Signatures = []policy.Signature{{Result: policy.Verified, VerifiedBy: []string{w.key.ID}}}
+	return found, nil
 }
 
-func (w *world) Scan(context.Context, policy.Subject, policy.Platform) (*policy.Scan, *policy.Problem, error) {
-	return &policy.Scan{}, w.problem, w.fail["scan"]
+func (w *world) Scan(_ context.Context, _ policy.Subject, p policy.Platform) (*policy.Scan, *policy.Problem, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.scanned = append(w.scanned, "layers "+p.Digest)
+	if w.scanning != nil {
+		close(w.scanning)
+	}
+	return w.found(policy.Catalogue{From: policy.CatalogueLayers}), w.problem, w.fail["scan"]
+}
+
+func (w *world) ScanSBOM(_ context.Context, s policy.SBOM) (*policy.Scan, *policy.Problem, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.scanned = append(w.scanned, "sbom "+string(s.Document))
+	if err := w.fail["sbom"]; err != nil {
+		return nil, nil, err
+	}
+	return w.found(policy.Catalogue{From: policy.CatalogueSBOM, Attestation: s.Attestation, Document: s.Digest}), w.problem, nil
+}
+
+// found is a scan without vulnerabilities, unless there was a problem.
+func (w *world) found(from policy.Catalogue) *policy.Scan {
+	s := &policy.Scan{Catalogue: from}
+	if w.problem == nil {
+		s.Database = &policy.Database{Built: w.now}
+	}
+	return s
 }
 
 func (w *world) Copy(_ context.Context, s policy.Subject, to policy.Promotion) error {

@@ -65,13 +65,18 @@ type SignatureCollector interface {
 	CollectSigned(ctx context.Context, s policy.Subject, authorities []policy.Authority) (Signed, error)
 }
 
-// Scanner looks inside one platform's layers.
+// Scanner looks inside one platform's layers, or at an SBOM that stands in for
+// them.
 type Scanner interface {
 	// Scan catalogues the platform's packages and matches them against the
 	// vulnerability database. When only the matching was impossible the
 	// Scan has no Database, and the Problem says why; the caller records
 	// both.
 	Scan(ctx context.Context, s policy.Subject, p policy.Platform) (*policy.Scan, *policy.Problem, error)
+	// ScanSBOM matches the packages that an SBOM lists, and answers as Scan
+	// does. An SBOM from which the scanner cannot tell every vulnerability
+	// that it would find in the packages is an error.
+	ScanSBOM(ctx context.Context, s policy.SBOM) (*policy.Scan, *policy.Problem, error)
 }
 
 // Ledger is what the gate needs of the journal.

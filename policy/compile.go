@@ -61,6 +61,7 @@ func Compile(p Policy) (*Compiled, error) {
 	b.checkVulnerabilities()
 	b.compilePatchLevel()
 	b.compileRules()
+	b.checkSBOM()
 	b.compilePromote()
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
@@ -186,7 +187,7 @@ func (b *builder) checkHead() {
 	}
 	b.require("$.spec.from", p.Spec.From, "the name of the source registry in the configuration")
 	s := p.Spec
-	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() {
+	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && (s.SBOM == nil || !s.SBOM.Required) {
 		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel or rules")
 	}
 }

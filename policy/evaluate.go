@@ -20,6 +20,7 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkImage()
 	e.checkSignatures()
 	e.checkAttestations()
+	e.checkSBOM()
 	e.checkVulnerabilities()
 	e.checkAge()
 	e.checkOperatingSystems()
@@ -63,6 +64,7 @@ type evaluation struct {
 	evidence *Evidence
 	now      time.Time
 	findings []Finding
+	sboms    map[string]bool // digests of the documents that the policy accepts; nil until asked for
 }
 
 // add records a finding, its text made safe to show.

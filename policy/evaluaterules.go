@@ -53,6 +53,8 @@ func (e *evaluation) unanswerable(rule Rule, expr *expression, p Platform) bool 
 		e.unknown(CheckRules, rule.Name, p.Name, problem.Reason, operatorRemedy)
 	case p.Scan == nil:
 		e.unknown(CheckRules, rule.Name, p.Name, "the image was not scanned", operatorRemedy)
+	case e.foreignCatalogue(p) != "":
+		e.unknown(CheckRules, rule.Name, p.Name, e.foreignCatalogue(p), operatorRemedy)
 	case expr.needsVuln && p.Scan.Database == nil:
 		e.unknown(CheckRules, rule.Name, p.Name, "no vulnerability database", operatorRemedy)
 	default:
@@ -71,7 +73,7 @@ func (e *evaluation) variables(p Platform) (map[string]any, error) {
 	typed := map[string]any{
 		"subject": e.evidence.Subject, "push": e.evidence.Push, "image": p,
 		"signatures": e.shownSignatures(), "attestations": e.shownAttestations(),
-		"os": scan.OS, "packages": scan.Packages, "vulnerabilities": scan.Vulnerabilities,
+		"catalogue": scan.Catalogue.withDefault(), "os": scan.OS, "packages": scan.Packages, "vulnerabilities": scan.Vulnerabilities,
 	}
 	variables := map[string]any{"now": e.now.UTC()}
 	for name, v := range typed {

@@ -16,6 +16,9 @@ func (e *evaluation) scanOf(check Check, p Platform) *Scan {
 	}
 	if p.Scan == nil {
 		e.unknown(check, "", p.Name, "the image was not scanned", operatorRemedy)
+	} else if foreign := e.foreignCatalogue(p); foreign != "" {
+		e.unknown(check, "", p.Name, foreign, operatorRemedy)
+		return nil
 	}
 	return p.Scan
 }

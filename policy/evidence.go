@@ -129,9 +129,11 @@ type Attestation struct {
 	Reason        string          `json:"reason,omitempty"`
 }
 
-// Scan is what the scanner found in one platform's layers.
+// Scan is what the scanner found in one platform's layers, or knows about what
+// an SBOM lists.
 type Scan struct {
 	Scanner         string           `json:"scanner"` // name and version
+	Catalogue       Catalogue        `json:"catalogue,omitzero"`
 	Database        *Database        `json:"database,omitempty"`
 	OS              *OperatingSystem `json:"os,omitempty"` // nil when none was recognised
 	Packages        []Package        `json:"packages"`

@@ -16,7 +16,7 @@ const costLimit = 1_000_000
 
 // scanVariables are the variables that come from a scan; an expression that
 // uses one of them can only be evaluated when there was one.
-func scanVariables() []string { return []string{"os", "packages", "vulnerabilities"} }
+func scanVariables() []string { return []string{"catalogue", "os", "packages", "vulnerabilities"} }
 
 // expression is a compiled CEL expression that yields true or false.
 type expression struct {

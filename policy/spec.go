@@ -38,6 +38,7 @@ type Spec struct {
 	Authorities     []NamedAuthority `yaml:"authorities" json:"authorities,omitempty"`
 	Signatures      []SignatureRule  `yaml:"signatures" json:"signatures,omitempty"`
 	Attestations    []Attested       `yaml:"attestations" json:"attestations,omitempty"`
+	SBOM            *SBOMSource      `yaml:"sbom" json:"sbom,omitempty"`
 	Vulnerabilities *Vulnerabilities `yaml:"vulnerabilities" json:"vulnerabilities,omitempty"`
 	PatchLevel      PatchLevel       `yaml:"patchLevel" json:"patchLevel"`
 	Rules           []Rule           `yaml:"rules" json:"rules,omitempty"`

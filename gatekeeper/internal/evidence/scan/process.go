@@ -54,10 +54,10 @@ func (s *Scanner) run(ctx context.Context, dir string, request Request) (Respons
 		return Response{}, fmt.Errorf("the scan took longer than %s (scanner.timeout) and was ended", s.opts.Timeout)
 	}
 	if err != nil {
-		return Response{}, ended(err, stderr.String(), request.Limits)
+		return Response{}, ended(err, stderr.kept.String(), request.Limits)
 	}
 	var response Response
-	if err := json.Unmarshal(stdout.Bytes(), &response); err != nil {
+	if err := json.Unmarshal(stdout.kept.Bytes(), &response); err != nil {
 		return Response{}, fmt.Errorf("the scanner's answer cannot be read: %w", err)
 	}
 	return response, nil
@@ -118,23 +118,24 @@ func probeOnce(log *slog.Logger) func() bool {
 // errTooMuch says that a worker printed more than is read.
 var errTooMuch = errors.New("too much output")
 
-// limited keeps what is written up to a limit.
+// limited keeps what is written up to a limit. The buffer is no embedded one,
+// whose ReadFrom would go past the limit in io.Copy.
 type limited struct {
-	bytes.Buffer
+	kept     bytes.Buffer
 	max      int
 	truncate bool // drop the rest instead of failing
 }
 
 // Write implements io.Writer.
 func (l *limited) Write(p []byte) (int, error) {
-	left := l.max - l.Len()
+	left := l.max - l.kept.Len()
 	if len(p) <= left {
-		return l.Buffer.Write(p)
+		return l.kept.Write(p)
 	}
 	if !l.truncate {
 		return 0, errTooMuch
 	}
-	if _, err := l.Buffer.Write(p[:left]); err != nil {
+	if _, err := l.kept.Write(p[:left]); err != nil {
 		return 0, err
 	}
 	return len(p), nil

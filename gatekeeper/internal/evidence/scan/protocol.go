@@ -12,7 +12,8 @@ const ProbeArgument = "probe"
 
 // Request is what a worker is asked, as JSON on its standard input.
 type Request struct {
-	Layout   string `json:"layout"` // folder: OCI image layout with one image
+	Layout   string `json:"layout,omitempty"` // folder: OCI image layout with one image
+	SBOM     string `json:"sbom,omitempty"`   // file: the document that stands in for a layout
 	Database string `json:"database"`
 	Limits   Limits `json:"limits"`
 }

@@ -86,35 +86,52 @@ func New(source Source, opts Options) (*Scanner, error) {
 // Scan implements gatekeeper.Scanner. What was scanned with the same database
 // before is not scanned again.
 func (s *Scanner) Scan(ctx context.Context, subject policy.Subject, p policy.Platform) (*policy.Scan, *policy.Problem, error) {
-	key := p.Digest + " " + DatabaseChecksum(s.opts.Database)
-	r, known := s.done.Get(key)
-	if !known {
-		flight := s.flights.DoChan(key, func() (any, error) {
-			// Several judgements may wait for this scan: it does not end
-			// with the first of them.
-			r, err := s.scan(context.WithoutCancel(ctx), subject, p)
-			if err == nil && r.problem == "" {
-				s.done.Add(key, r)
-			}
-			return r, err
-		})
-		select {
-		case f := <-flight:
-			if f.Err != nil {
-				return nil, nil, fmt.Errorf("scan %s (%s): %w", p.Name, p.Digest, f.Err)
-			}
-			r, _ = f.Val.(result)
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
-		}
+	r, err := s.remembered(ctx, p.Digest, func(ctx context.Context, dir string) (Request, error) {
+		layout := layout{dir: dir, source: s.source, repository: registry.Repository{Registry: subject.Registry, Name: subject.Repository}}
+		return Request{Layout: layout.path()}, layout.fetch(ctx, p.Digest, s.opts.MaxSize)
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("scan %s (%s): %w", p.Name, p.Digest, err)
 	}
-	if r.problem != "" {
-		return r.scan, &policy.Problem{Part: policy.PartVulnerabilities, Reason: r.problem}, nil
-	}
-	return r.scan, nil, nil
+	return r.scan, r.asProblem(), nil
 }
 
-func (s *Scanner) scan(ctx context.Context, subject policy.Subject, p policy.Platform) (_ result, err error) {
+func (r result) asProblem() *policy.Problem {
+	if r.problem == "" {
+		return nil
+	}
+	return &policy.Problem{Part: policy.PartVulnerabilities, Reason: r.problem}
+}
+
+// prepare puts what is to be scanned into a folder.
+type prepare func(ctx context.Context, dir string) (Request, error)
+
+// remembered scans what the digest names, unless that was done before with
+// the same database.
+func (s *Scanner) remembered(ctx context.Context, digest string, prepare prepare) (result, error) {
+	key := digest + " " + DatabaseChecksum(s.opts.Database)
+	if r, known := s.done.Get(key); known {
+		return r, nil
+	}
+	flight := s.flights.DoChan(key, func() (any, error) {
+		// Several judgements may wait for this scan: it does not end with
+		// the first of them.
+		r, err := s.scan(context.WithoutCancel(ctx), prepare)
+		if err == nil && r.problem == "" {
+			s.done.Add(key, r)
+		}
+		return r, err
+	})
+	select {
+	case f := <-flight:
+		r, _ := f.Val.(result)
+		return r, f.Err
+	case <-ctx.Done():
+		return result{}, ctx.Err()
+	}
+}
+
+func (s *Scanner) scan(ctx context.Context, prepare prepare) (_ result, err error) {
 	defer func() {
 		// In a goroutine of its own a panic would end the service.
 		if r := recover(); r != nil {
@@ -132,11 +149,12 @@ func (s *Scanner) scan(ctx context.Context, subject policy.Subject, p policy.Pla
 		return result{}, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	layout := layout{dir: dir, source: s.source, repository: registry.Repository{Registry: subject.Registry, Name: subject.Repository}}
-	if err := layout.fetch(ctx, p.Digest, s.opts.MaxSize); err != nil {
+	request, err := prepare(ctx, dir)
+	if err != nil {
 		return result{}, err
 	}
-	response, err := s.run(ctx, dir, Request{Layout: layout.path(), Database: s.opts.Database, Limits: s.opts.Limits})
+	request.Database, request.Limits = s.opts.Database, s.opts.Limits
+	response, err := s.run(ctx, dir, request)
 	switch {
 	case err != nil:
 		return result{}, err

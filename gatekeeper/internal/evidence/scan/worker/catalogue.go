@@ -20,6 +20,7 @@ type catalogued struct {
 	packages []pkg.Package
 	context  pkg.Context
 	sbom     *sbom.SBOM
+	from     policy.Catalogue
 }
 
 // catalogue lists an image's packages the way Grype's own command does.
@@ -33,13 +34,14 @@ func catalogue(layout string) (catalogued, error) {
 	if err != nil {
 		return catalogued{}, err
 	}
-	return catalogued{packages, context, found}, nil
+	return catalogued{packages, context, found, policy.Catalogue{From: policy.CatalogueLayers}}, nil
 }
 
 // scan translates what was found into evidence.
 func (c catalogued) scan() *policy.Scan {
 	s := &policy.Scan{
-		Scanner:         "syft " + c.sbom.Descriptor.Version,
+		Scanner:         "syft " + syft.DefaultCreateSBOMConfig().ToolVersion, // ours, not that of an SBOM's maker
+		Catalogue:       c.from,
 		OS:              operatingSystem(c.sbom.Artifacts.LinuxDistribution),
 		Packages:        []policy.Package{},
 		Vulnerabilities: []policy.Vulnerability{},

@@ -31,13 +31,13 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/sampledb"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/worker"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
 func TestMain(m *testing.M) {
-	if status, asked := worker.Main(os.Args, os.Stdin, os.Stdout); asked {
+	if len(os.Args) > 1 && os.Args[1] == scan.WorkerArgument {
+		status, _ := workerMain(os.Args, os.Stdin, os.Stdout)
 		os.Exit(status)
 	}
 	os.Exit(m.Run())

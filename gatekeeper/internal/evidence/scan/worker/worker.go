@@ -53,18 +53,30 @@ func answer(stdin io.Reader, stdout io.Writer) error {
 }
 
 func respond(ctx context.Context, request scan.Request) scan.Response {
-	if err := verifyLayers(request.Layout, request.Limits.Unpacked); err != nil {
-		return scan.Response{Error: err.Error()}
-	}
-	found, err := catalogue(request.Layout)
+	found, err := look(request)
 	if err != nil {
-		return scan.Response{Error: fmt.Sprintf("list the packages: %v", err)}
+		return scan.Response{Error: err.Error()}
 	}
 	response := scan.Response{Scan: found.scan()}
 	if err := match(ctx, request.Database, found, response.Scan); err != nil {
 		response.Problem = err.Error()
 	}
 	return response
+}
+
+// look lists the packages of what was asked about.
+func look(request scan.Request) (catalogued, error) {
+	if request.SBOM != "" {
+		return readSBOM(request.SBOM)
+	}
+	if err := verifyLayers(request.Layout, request.Limits.Unpacked); err != nil {
+		return catalogued{}, err
+	}
+	found, err := catalogue(request.Layout)
+	if err != nil {
+		return catalogued{}, fmt.Errorf("list the packages: %w", err)
+	}
+	return found, nil
 }
 
 // confine sets the limits of the process (setrlimit(2)); nothing can raise
