@@ -175,7 +175,7 @@ func TestMistakesAboutSBOMs(t *testing.T) {
 		{"a type that is no SBOM", "sbom: {predicateTypes: [https://slsa.dev/provenance/v1], signedBy: [ci]}", "no type of an SBOM"},
 		{"a type that only begins like one", "sbom: {predicateTypes: [https://cyclonedx.org/bombs], signedBy: [ci]}", "no type of an SBOM"},
 		{"no signers", "sbom: {predicateTypes: [https://cyclonedx.org/bom]}", "signedBy: missing"},
-		{"an unknown signer", "sbom: {predicateTypes: [https://cyclonedx.org/bom], signedBy: [nobody]}", `no signature rule is named "nobody"; known here: ci`},
+		{"an unknown signer", "sbom: {predicateTypes: [https://cyclonedx.org/bom], signedBy: [nobody]}", `no authority is named "nobody"; known here: ci`},
 		{"nothing to stand in for", "sbom: {predicateTypes: [https://cyclonedx.org/bom], signedBy: [ci]}", "stands in for a scan that nothing here asks for"},
 		{"an unknown key", "sbom: {predicateTypes: [https://cyclonedx.org/bom], signedBy: [ci], require: true}", "require"},
 	} {
