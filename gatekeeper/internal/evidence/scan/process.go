@@ -7,14 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/confine"
 )
 
 // The limits of what a worker prints, in bytes.
@@ -40,8 +40,9 @@ func (s *Scanner) run(ctx context.Context, dir string, request Request) (Respons
 	worker := exec.CommandContext(ctx, self, WorkerArgument) //nolint:gosec // this program itself
 	worker.Dir = dir
 	worker.Env = []string{"TMPDIR=" + tmp, "HOME=" + tmp, fmt.Sprintf("GOMEMLIMIT=%d", request.Limits.Memory/2)}
-	worker.SysProcAttr = confinement(s.confined())
-	worker.Cancel = func() error { return syscall.Kill(-worker.Process.Pid, syscall.SIGKILL) }
+	worker.SysProcAttr = confine.Attributes(s.namespaces())
+	worker.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	worker.Cancel = func() error { return confine.Kill(worker) }
 	worker.Stdin = bytes.NewReader(input)
 	stdout, stderr := &limited{max: maxResponse}, &limited{max: maxStderr, truncate: true}
 	worker.Stdout, worker.Stderr = stdout, stderr
@@ -81,38 +82,6 @@ func ended(err error, stderr string, limits Limits) error {
 		return fmt.Errorf("the scanner was ended by %s; it may use %d s of CPU time and %d MiB of memory", status.Signal(), limits.CPU, limits.Memory>>20)
 	}
 	return fmt.Errorf("the scanner crashed (%w): %s", exit, strings.ToValidUTF8(first, "?"))
-}
-
-// confinement gives a worker its own process group and, where the kernel
-// allows it, namespaces without network, processes and mounts of ours.
-func confinement(namespaces bool) *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if namespaces {
-		attr.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWNS
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
-	}
-	return attr
-}
-
-// probeOnce tries, before the first scan, whether namespaces are allowed.
-func probeOnce(log *slog.Logger) func() bool {
-	return sync.OnceValue(func() bool {
-		self, err := os.Executable()
-		if err == nil {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			probe := exec.Command(self, WorkerArgument, ProbeArgument) //nolint:gosec,noctx // this program itself; it ends at once
-			probe.Env = []string{}
-			probe.SysProcAttr = confinement(true)
-			err = probe.Run()
-		}
-		if err != nil {
-			log.Warn("scans run without namespaces: the kernel or the container refuses them; memory, time and file sizes are limited all the same",
-				slog.String("reason", err.Error()))
-		}
-		return err == nil
-	})
 }
 
 // errTooMuch says that a worker printed more than is read.

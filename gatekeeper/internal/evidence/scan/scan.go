@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/confine"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -49,12 +50,12 @@ const (
 
 // Scanner implements gatekeeper.Scanner. It is safe for concurrent use.
 type Scanner struct {
-	source   Source
-	opts     Options
-	places   *semaphore.Weighted
-	flights  singleflight.Group
-	done     *lru.Cache[string, result]
-	confined func() bool
+	source     Source
+	opts       Options
+	places     *semaphore.Weighted
+	flights    singleflight.Group
+	done       *lru.Cache[string, result]
+	namespaces func() uintptr // that workers get
 }
 
 type result struct {
@@ -79,7 +80,7 @@ func New(source Source, opts Options) (*Scanner, error) {
 		return nil, fmt.Errorf("make the scanner's cache: %w", err)
 	}
 	s := &Scanner{source: source, opts: opts, places: semaphore.NewWeighted(opts.Concurrent), done: done}
-	s.confined = probeOnce(opts.Log)
+	s.namespaces = confine.Allowed(confine.ProcessesToo, opts.Log, WorkerArgument, ProbeArgument)
 	return s, nil
 }
 

@@ -5,13 +5,11 @@ package worker
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/confine"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan"
 )
 
@@ -43,7 +41,8 @@ func answer(stdin io.Reader, stdout io.Writer) error {
 	if err := json.Unmarshal(text, &request); err != nil {
 		return fmt.Errorf("decode the request: %w", err)
 	}
-	if err := confine(request.Limits); err != nil {
+	l := request.Limits
+	if err := confine.Apply(confine.Limits{Memory: l.Memory, CPU: l.CPU, FileSize: l.Unpacked, Files: l.Files}); err != nil {
 		return fmt.Errorf("limit the process: %w", err)
 	}
 	if err := json.NewEncoder(stdout).Encode(respond(context.Background(), request)); err != nil {
@@ -77,26 +76,4 @@ func look(request scan.Request) (catalogued, error) {
 		return catalogued{}, fmt.Errorf("list the packages: %w", err)
 	}
 	return found, nil
-}
-
-// confine sets the limits of the process (setrlimit(2)); nothing can raise
-// them again.
-func confine(l scan.Limits) error {
-	var errs []error
-	for resource, limit := range map[int]uint64{
-		unix.RLIMIT_AS:     l.Memory,
-		unix.RLIMIT_CPU:    l.CPU,
-		unix.RLIMIT_FSIZE:  l.Unpacked,
-		unix.RLIMIT_NOFILE: l.Files,
-		unix.RLIMIT_CORE:   0,
-	} {
-		var now unix.Rlimit
-		if err := unix.Getrlimit(resource, &now); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		limit = min(limit, now.Max)
-		errs = append(errs, unix.Setrlimit(resource, &unix.Rlimit{Cur: limit, Max: limit}))
-	}
-	return errors.Join(errs...)
 }
