@@ -61,13 +61,14 @@ func (e *Error) Temporary() bool {
 // failed wraps a failure to get any answer. The URL in http.Client's errors is
 // left out: that of an upload may hold a key to it.
 func (c *client) failed(operation string, err error) error {
-	if _, ok := errors.AsType[*Error](err); ok {
-		return err // it says already what was being done
-	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err
 	}
-	if errors.Is(err, context.Canceled) {
+	inner, ok := errors.AsType[*Error](err)
+	switch {
+	case ok && errors.Is(err, inner) && err.Error() == inner.Error():
+		return err // it says already what was being done
+	case ok, errors.Is(err, context.Canceled), errors.Is(err, gatekeeper.ErrInvalidContent):
 		return fmt.Errorf("registry %s: %s: %w", c.name, operation, err)
 	}
 	return &Error{Registry: c.name, Operation: operation, Err: err}
@@ -88,7 +89,7 @@ func (c *client) refused(r request, resp *http.Response) error {
 	out := &Error{Registry: c.name, Operation: r.operation, StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp, c.now)}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err != nil {
-		out.Err = err
+		out.Err, out.Message = err, clean(err.Error())
 		return out
 	}
 	var spec specErrors

@@ -30,3 +30,18 @@ func Challenge(header http.Header) (scheme, realm, service string) {
 	c := challengeOf(header)
 	return c.scheme, c.realm, c.service
 }
+
+// Waiting counts the callers that take part in fetches.
+func Waiting(r *Registries) int {
+	return waiting(&r.readingManifests) + waiting(&r.readingBlobs)
+}
+
+func waiting[V any](f *flight[V]) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, c := range f.calls {
+		n += c.waiting
+	}
+	return n
+}
