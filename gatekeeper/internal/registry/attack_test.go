@@ -132,7 +132,7 @@ func allocated(run func()) uint64 {
 
 // A huge number of signatures: 100,000 referrers on one page and on many, and
 // as the layers of one manifest.
-func TestAttack_CVE_2023_46737(t *testing.T) { //nolint:paralleltest // measures the heap
+func TestAttack_CVE_2023_46737(t *testing.T) { // not parallel: measures the heap
 	const many = 100_000
 	subject := digestOf([]byte("subject"))
 	small := func(n int) string { return `{"digest":"` + digestOf(fmt.Append(nil, n)) + `"}` }
@@ -170,7 +170,7 @@ func TestAttack_CVE_2023_46737(t *testing.T) { //nolint:paralleltest // measures
 			l.on("GET /v2/app/manifests/"+registry.FallbackTag(subject, ""), answer(200, manifestType, huge("layers", "{}", 1_000_000)))
 		}, "1000 layers", 2},
 	} {
-		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // measures the heap
+		t.Run(tt.name, func(t *testing.T) { // not parallel: measures the heap
 			l := newLiar(t)
 			tt.serve(l)
 			r, _ := client(t, l.URL, nil)
@@ -209,7 +209,7 @@ func endless(contentType string) http.HandlerFunc {
 }
 
 // Attachments that are huge, say they are, or lie about it.
-func TestAttack_CVE_2024_29902(t *testing.T) { //nolint:paralleltest // measures the heap
+func TestAttack_CVE_2024_29902(t *testing.T) { // not parallel: measures the heap
 	content := []byte("attachment")
 	d := gatekeeper.Descriptor{Digest: digestOf(content), Size: int64(len(content))}
 	for _, tt := range []struct {
@@ -230,7 +230,7 @@ func TestAttack_CVE_2024_29902(t *testing.T) { //nolint:paralleltest // measures
 		}, "unexpected EOF"},
 		{"a negative size", -1, nil, "has the size -1"},
 	} {
-		t.Run(tt.name, func(t *testing.T) { //nolint:paralleltest // measures the heap
+		t.Run(tt.name, func(t *testing.T) { // not parallel: measures the heap
 			l := newLiar(t)
 			if tt.serve != nil {
 				l.on("GET /v2/app/blobs/"+d.Digest, tt.serve)
@@ -295,7 +295,7 @@ func TestAttack_GHSA_qq97_vm5h_rrhg(t *testing.T) {
 }
 
 // A manifest of 100 MiB is given up at 4 MiB, whether its length is said or not.
-func TestAttack_CVE_2017_11468(t *testing.T) { //nolint:paralleltest // measures the heap
+func TestAttack_CVE_2017_11468(t *testing.T) { // not parallel: measures the heap
 	sum := digestOf([]byte("x"))
 	for name, serve := range map[string]http.HandlerFunc{
 		"declared": func(w http.ResponseWriter, r *http.Request) {
@@ -304,7 +304,7 @@ func TestAttack_CVE_2017_11468(t *testing.T) { //nolint:paralleltest // measures
 		},
 		"in chunks": endless(manifestType),
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // measures the heap
+		t.Run(name, func(t *testing.T) { // not parallel: measures the heap
 			l := newLiar(t)
 			l.on("GET /v2/app/manifests/"+sum, serve)
 			l.on("GET /v2/app/manifests/v1", serve)

@@ -215,6 +215,9 @@ func TestASlowReaderIsNotASlowRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := io.CopyN(io.Discard, body, 1); err != nil {
+		t.Fatal(err)
+	}
 	wait, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	<-wait.Done()

@@ -78,7 +78,7 @@ func (s shape) unambiguous(mediaType string) error {
 	return nil
 }
 
-var errTooMany = errors.New("too many entries") //nolint:gochecknoglobals // a sentinel
+var errTooMany = errors.New("too many entries")
 
 // entries hands each element of a JSON array to a function, one at a time: a
 // list of a million takes no more memory than one of the limit. What is left
