@@ -105,6 +105,7 @@ func TestChallengesAreUnderstood(t *testing.T) {
 		`Negotiate abc==, Basic realm="x"`:                                          {"basic", "x", ""},
 		`Digest realm="d", nonce="n", Bearer realm="https://a",service="s"`:         {"bearer", "https://a", "s"},
 		`Bearer realm="https://a",realm="https://b"`:                                {"bearer", "https://a", ""},
+		`Bearer realm="https://a/` + strings.Repeat("x", 4096) + `"`:                {"bearer", "", ""},
 		`Bearer realm="unterminated`:                                                {"bearer", "unterminated", ""},
 		`Bearer realm="ends in \`:                                                   {"bearer", "ends in ", ""},
 		`Bearer`:                                                                    {"bearer", "", ""},

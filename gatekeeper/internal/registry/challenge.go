@@ -13,11 +13,17 @@ type challenge struct {
 	service string
 }
 
+// maxParameter bounds a challenge's parameters, in bytes: they are remembered.
+const maxParameter = 2048
+
 // challengeOf picks the first challenge with a scheme that is known.
 func challengeOf(header http.Header) challenge {
 	for _, value := range header.Values("WWW-Authenticate") {
 		for p := (&parser{rest: value}); !p.done(); {
 			c := p.challenge()
+			if len(c.realm) > maxParameter || len(c.service) > maxParameter {
+				c.realm, c.service = "", "" // no token server is found by it
+			}
 			if c.scheme == "basic" || c.scheme == "bearer" {
 				return c
 			}

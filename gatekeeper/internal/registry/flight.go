@@ -31,7 +31,7 @@ func (f *flight[V]) do(ctx context.Context, key string, fetch func(context.Conte
 	case <-ctx.Done():
 		f.leave(key, c)
 		var none V
-		return none, ctx.Err()
+		return none, fmt.Errorf("wait for the registry: %w", ctx.Err())
 	}
 }
 

@@ -46,7 +46,7 @@ func (r *Registries) Resolve(ctx context.Context, registry, repository, tag stri
 		return gatekeeper.Descriptor{}, err
 	}
 	d := gatekeeper.Descriptor{
-		MediaType: contentType(resp), Digest: resp.Header.Get("Docker-Content-Digest"), Size: resp.ContentLength,
+		MediaType: clean(contentType(resp)), Digest: resp.Header.Get("Docker-Content-Digest"), Size: resp.ContentLength,
 	}
 	if err := resp.Body.Close(); err != nil {
 		return gatekeeper.Descriptor{}, c.failed(operation, err)
