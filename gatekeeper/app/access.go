@@ -23,7 +23,7 @@ func registrySettings(r gkconfig.Registry) (registry.Settings, error) {
 		return registry.Settings{}, err
 	}
 	s := registry.Settings{
-		Name: r.Name, URL: u,
+		Name: r.Name, URL: u, TokenServers: r.Auth.TokenServers,
 		Limits: registry.Limits{RequestsPerSecond: r.Limits.RequestsPerSecond, Concurrent: r.Limits.Concurrent},
 	}
 	if s.Keychain, err = keychain(r.Auth); err != nil {

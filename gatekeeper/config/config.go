@@ -75,6 +75,9 @@ type Auth struct {
 	PasswordFile string `yaml:"passwordFile" json:"passwordFile,omitempty"`
 	PasswordEnv  string `yaml:"passwordEnv" json:"passwordEnv,omitempty"`
 	Anonymous    bool   `yaml:"anonymous" json:"anonymous,omitempty" jsonschema:"description=never send credentials"`
+	// TokenServers are trusted with the credentials beside the registry
+	// itself: host or host:port.
+	TokenServers []string `yaml:"tokenServers" json:"tokenServers,omitempty" jsonschema:"description=host or host:port of servers that may issue tokens for this registry\\, beside the registry itself and https servers of its domain at a public address"`
 }
 
 // Notifications makes a registry a source: it reports pushes to

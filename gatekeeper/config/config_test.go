@@ -66,6 +66,26 @@ func TestAConfigurationIsReadWithItsDefaults(t *testing.T) {
 	}
 }
 
+func TestTokenServersAreHosts(t *testing.T) {
+	want := []string{"auth.example.com", "AUTH.example.com:5001", "10.0.0.7", "10.0.0.7:5001", "[fd00::1]:443", "tokens"}
+	list, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(good, "dockerConfig: /run", "tokenServers: "+string(list)+", dockerConfig: /run", 1)
+	got, err := config.Parse("gatekeeper.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.Registries[1].Auth.TokenServers); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	schema, err := config.Schema()
+	if err != nil || !strings.Contains(string(schema), `"tokenServers"`) {
+		t.Errorf("%v: not in the schema", err)
+	}
+}
+
 func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 	for _, tt := range []struct{ name, old, new, want string }{
 		{"an unknown key", "policies:", "policy:", "gatekeeper.yaml:15:1: policy: unknown key"},
@@ -86,6 +106,12 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"two secrets", "secretFile: /run/secrets/staging", "secretFile: /s, secretEnv: S", "has both secretFile and secretEnv"},
 		{"a user without password", ", passwordEnv: STAGING_PASSWORD", "", "has no password"},
 		{"two ways to authenticate", "{dockerConfig: /run/secrets/config.json}", "{dockerConfig: /c, anonymous: true}", "is contradictory"},
+		{"a token server with a scheme", "dockerConfig: /run", "tokenServers: [\"https://auth.example.com\"], dockerConfig: /run", "registries[1].auth.tokenServers[0]: \"https://auth.example.com\" is no host; write host or host:port"},
+		{"a token server with a path", "dockerConfig: /run", "tokenServers: [auth.example.com/token], dockerConfig: /run", "is no host"},
+		{"a token server with a wildcard", "dockerConfig: /run", "tokenServers: [\"*.example.com\"], dockerConfig: /run", "is no host"},
+		{"a token server with a user", "dockerConfig: /run", "tokenServers: [\"me@example.com\"], dockerConfig: /run", "is no host"},
+		{"a token server with a port that is none", "dockerConfig: /run", "tokenServers: [\"example.com:99999\"], dockerConfig: /run", "is no host"},
+		{"an empty token server", "dockerConfig: /run", "tokenServers: [\"\"], dockerConfig: /run", "is no host"},
 		{"reconcile", "limits: {requestsPerSecond: 50, concurrent: 16}", "reconcile: {interval: 10m}", "10:17: registries[0].reconcile: is not supported yet"},
 		{"signing", "policies:", "signing: {key: /k}\npolicies:", "signing: is not supported yet"},
 		{"a trust root without a source", "policies:", "trustRoots: [{name: acme}]\npolicies:", "trustRoots[0]: has to have one of file and tuf"},

@@ -19,9 +19,15 @@ const FormatDistribution = "distribution"
 // maxConcurrent bounds what a configuration may ask for at a time.
 const maxConcurrent = 256
 
+// maxTokenServers bounds how many hosts a registry's credentials may go to.
+const maxTokenServers = 16
+
 // registryName is a DNS label: it becomes part of a URL's path and a metric's
 // label.
 var registryName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// hostName is a name as DNS has them.
+var hostName = regexp.MustCompile(`^(?i)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
 
 type validator struct {
 	c    *Config
@@ -164,6 +170,14 @@ func (v *validator) registryURL(path, text string) {
 }
 
 func (v *validator) auth(at string, a Auth) {
+	if len(a.TokenServers) > maxTokenServers {
+		v.failf(at+".tokenServers", "has %d entries; name at most %d", len(a.TokenServers), maxTokenServers)
+	}
+	for i, server := range a.TokenServers {
+		if !hostAndPort(server) {
+			v.failf(fmt.Sprintf("%s.tokenServers[%d]", at, i), "%q is no host; write host or host:port, as in auth.example.com or 10.0.0.7:5001", server)
+		}
+	}
 	v.exclusive(at, "passwordFile", a.PasswordFile, "passwordEnv", a.PasswordEnv)
 	password := a.PasswordFile != "" || a.PasswordEnv != ""
 	kinds := 0
@@ -180,6 +194,21 @@ func (v *validator) auth(at string, a Auth) {
 	case a.Username == "" && password:
 		v.failf(at, "has a password without username")
 	}
+}
+
+// hostAndPort says whether a text is a host, with or without a port: no scheme,
+// no path, no wildcard.
+func hostAndPort(text string) bool {
+	u, err := url.Parse("https://" + text)
+	if err != nil || u.Host != text || u.User != nil || strings.HasSuffix(text, ":") {
+		return false
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+	}
+	return net.ParseIP(u.Hostname()) != nil || hostName.MatchString(u.Hostname())
 }
 
 func (v *validator) exclusive(at, firstKey, first, secondKey, second string) {

@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 )
@@ -50,20 +49,29 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Temporary says whether asking again soon may help.
 func (e *Error) Temporary() bool {
+	if _, ok := errors.AsType[*TokenServerError](e.Err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[*AddressError](e.Err); ok {
+		return false
+	}
 	return e.StatusCode == 0 || e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError
 }
 
-// failed wraps a failure to get any answer. go-containerregistry's errors
-// carry the registry's answer to a ping or a token request.
+// failed wraps a failure to get any answer. The URL in http.Client's errors is
+// left out: that of an upload may hold a key to it.
 func (c *client) failed(operation string, err error) error {
-	if errors.Is(err, context.Canceled) {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
+	inner, ok := errors.AsType[*Error](err)
+	switch {
+	case ok && errors.Is(err, inner) && err.Error() == inner.Error():
+		return err // it says already what was being done
+	case ok, errors.Is(err, context.Canceled), errors.Is(err, gatekeeper.ErrInvalidContent):
 		return fmt.Errorf("registry %s: %s: %w", c.name, operation, err)
 	}
-	out := &Error{Registry: c.name, Operation: operation, Err: err}
-	if answer, ok := errors.AsType[*transport.Error](err); ok {
-		out.StatusCode = answer.StatusCode
-	}
-	return out
+	return &Error{Registry: c.name, Operation: operation, Err: err}
 }
 
 // specErrors is the body of an error (OCI distribution-spec v1.1, "Error Codes").
@@ -74,9 +82,6 @@ type specErrors struct {
 	} `json:"errors"`
 }
 
-// maxErrorBody bounds what is read of an error's body.
-const maxErrorBody = 64 << 10
-
 // refused turns an unwanted status into an error. Only the registry's own
 // word for it, in the form of the specification, means absence: a 404 of a
 // proxy in between does not.
@@ -84,7 +89,7 @@ func (c *client) refused(r request, resp *http.Response) error {
 	out := &Error{Registry: c.name, Operation: r.operation, StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp, c.now)}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err != nil {
-		out.Err = err
+		out.Err, out.Message = err, clean(err.Error())
 		return out
 	}
 	var spec specErrors

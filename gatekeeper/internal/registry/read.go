@@ -11,29 +11,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"regexp"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/v1/types"
-
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/strictjson"
 )
-
-// MaxManifest is the size of the largest manifest that is read, in bytes; the
-// limit that the distribution-spec names for registries.
-const MaxManifest = 4 << 20
-
-// digestPattern is the one form of digest that is used: sha256, lower case
-// (OCI image-spec v1.1, descriptor.md "Registered algorithms").
-func digestPattern() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`) }
-
-func checkDigest(digest string) error {
-	if !digestPattern().MatchString(digest) {
-		return fmt.Errorf("%w: %q is no sha256 digest", gatekeeper.ErrInvalidContent, clean(digest))
-	}
-	return nil
-}
 
 // digestOf is the digest of bytes.
 func digestOf(data []byte) string {
@@ -41,22 +22,19 @@ func digestOf(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// manifestTypes are the media types that are asked for.
-func manifestTypes() []string {
-	return []string{
-		string(types.OCIManifestSchema1), string(types.OCIImageIndex),
-		string(types.DockerManifestSchema2), string(types.DockerManifestList),
-	}
-}
-
-// Resolve asks what a tag points to, reading only the header.
+// Resolve asks what a tag points to, reading only the header. What it says is
+// the registry's word: only what is then read by the digest has been hashed.
 func (r *Registries) Resolve(ctx context.Context, registry, repository, tag string) (gatekeeper.Descriptor, error) {
 	c, err := r.client(registry)
 	if err != nil {
 		return gatekeeper.Descriptor{}, err
 	}
+	if err := checkTag(tag); err != nil {
+		return gatekeeper.Descriptor{}, err
+	}
+	operation := "resolve " + repository + ":" + tag
 	resp, err := c.do(ctx, request{
-		operation: "resolve " + repository + ":" + tag, method: http.MethodHead, repository: repository, path: "manifests/" + tag,
+		operation: operation, method: http.MethodHead, repository: repository, path: "manifests/" + tag,
 		header: http.Header{"Accept": manifestTypes()}, action: pull, want: []int{http.StatusOK},
 	})
 	if refused, ok := errors.AsType[*Error](err); ok && refused.StatusCode == http.StatusNotFound {
@@ -68,44 +46,53 @@ func (r *Registries) Resolve(ctx context.Context, registry, repository, tag stri
 		return gatekeeper.Descriptor{}, err
 	}
 	d := gatekeeper.Descriptor{
-		MediaType: contentType(resp), Digest: resp.Header.Get("Docker-Content-Digest"), Size: resp.ContentLength,
+		MediaType: clean(contentType(resp)), Digest: resp.Header.Get("Docker-Content-Digest"), Size: resp.ContentLength,
 	}
 	if err := resp.Body.Close(); err != nil {
-		return gatekeeper.Descriptor{}, c.failed("resolve "+repository+":"+tag, err)
+		return gatekeeper.Descriptor{}, c.failed(operation, err)
 	}
-	if digestPattern().MatchString(d.Digest) {
+	if isDigest(d.Digest) {
 		return d, nil
 	}
 	content, err := r.ManifestByTag(ctx, Repository{registry, repository}, tag) // no usable header: read and hash
 	return content.Descriptor, err
 }
 
-// Manifest reads a manifest or index by digest.
+// Manifest reads a manifest or index by digest. What was read before, or is
+// being read for somebody else, is not asked for again.
 func (r *Registries) Manifest(ctx context.Context, repo Repository, digest string) (Content, error) {
 	if err := checkDigest(digest); err != nil {
 		return Content{}, err
 	}
-	key := repo.Registry + "/" + repo.Name + "@" + digest
-	if content, ok := r.manifests.Get(key); ok {
+	key := contentKey(repo, digest)
+	if content, ok := r.manifests.get(key); ok {
 		return content, nil
 	}
-	content, err := r.readManifest(ctx, repo, digest)
-	if err != nil {
-		return Content{}, err
-	}
-	if content.Digest != digest {
-		return Content{}, fmt.Errorf("%w: %s/%s answers %s with content that hashes to %s",
-			gatekeeper.ErrInvalidContent, repo.Registry, repo.Name, digest, content.Digest)
-	}
-	r.manifests.Add(key, content)
-	return content, nil
+	return r.readingManifests.do(ctx, key, func(ctx context.Context) (Content, error) {
+		if content, ok := r.manifests.get(key); ok {
+			return content, nil // somebody has just read it
+		}
+		content, err := r.readManifest(ctx, repo, digest)
+		if err != nil {
+			return Content{}, err
+		}
+		if content.Digest != digest {
+			return Content{}, fmt.Errorf("%w: %s/%s answers %s with content that hashes to %s",
+				gatekeeper.ErrInvalidContent, repo.Registry, repo.Name, digest, content.Digest)
+		}
+		r.manifests.add(key, content)
+		return content, nil
+	})
 }
 
-// ManifestByTag reads what a tag points to.
+// ManifestByTag reads what a tag points to now: each time anew.
 func (r *Registries) ManifestByTag(ctx context.Context, repo Repository, tag string) (Content, error) {
+	if err := checkTag(tag); err != nil {
+		return Content{}, err
+	}
 	content, err := r.readManifest(ctx, repo, tag)
 	if err == nil {
-		r.manifests.Add(repo.Registry+"/"+repo.Name+"@"+content.Digest, content)
+		r.manifests.add(contentKey(repo, content.Digest), content)
 	}
 	return content, err
 }
@@ -124,63 +111,61 @@ func (r *Registries) readManifest(ctx context.Context, repo Repository, referenc
 		return Content{}, err
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxManifest+1))
+	subject := "the manifest " + repo.Name + " " + reference
+	body, err := c.read(resp, MaxManifest, subject)
 	if err != nil {
-		return Content{}, c.failed(operation, err)
-	}
-	if len(body) > MaxManifest {
-		return Content{}, fmt.Errorf("%w: the manifest %s is larger than %d bytes", gatekeeper.ErrInvalidContent, reference, MaxManifest)
+		return Content{}, err
 	}
 	mediaType := contentType(resp)
-	if err := checkManifest(body, mediaType); err != nil {
-		return Content{}, fmt.Errorf("%w: %s: %w", gatekeeper.ErrInvalidContent, operation, err)
+	if err := checkManifest(body, mediaType, subject, c.limits.Referrers); err != nil {
+		return Content{}, err
 	}
 	return Content{Descriptor: gatekeeper.Descriptor{MediaType: mediaType, Digest: digestOf(body), Size: int64(len(body))}, Body: body}, nil
 }
 
+// contentType is empty when there is none, or more than one: each reader would
+// believe another.
 func contentType(resp *http.Response) string {
 	mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil {
+	if err != nil || len(resp.Header.Values("Content-Type")) != 1 {
 		return ""
 	}
 	return mediaType
 }
 
-// checkManifest refuses documents that one reader takes for a manifest and
-// another for an index (GHSA-qq97-vm5h-rrhg, GHSA-mc8v-mgrf-8f4m), and media
-// types that are neither.
-func checkManifest(body []byte, mediaType string) error {
-	var shape struct {
-		MediaType string          `json:"mediaType"`
-		Layers    json.RawMessage `json:"layers"`
-		FSLayers  json.RawMessage `json:"fsLayers"`
-		Manifests json.RawMessage `json:"manifests"`
+// Blob reads a blob of at most limit bytes into memory. What was read before,
+// or is being read for somebody else, is not asked for again.
+func (r *Registries) Blob(ctx context.Context, repo Repository, d gatekeeper.Descriptor, limit int64) ([]byte, error) {
+	if err := checkDescriptor(d); err != nil {
+		return nil, err
 	}
-	if err := strictjson.Unmarshal(body, &shape); err != nil {
-		return fmt.Errorf("not the JSON of a manifest: %w", err)
+	if d.Size > limit {
+		return nil, &LimitError{Subject: fmt.Sprintf("the blob %s of %d bytes", d.Digest, d.Size), Limit: limit, Unit: "bytes"}
 	}
-	kind := types.MediaType(mediaType)
-	switch {
-	case !kind.IsImage() && !kind.IsIndex(), kind == types.DockerManifestSchema1, kind == types.DockerManifestSchema1Signed:
-		return fmt.Errorf("media type %q is no manifest or index that is supported", clean(mediaType))
-	case shape.MediaType != "" && shape.MediaType != mediaType:
-		return fmt.Errorf("it is served as %q but calls itself %q", mediaType, clean(shape.MediaType))
-	case shape.FSLayers != nil, shape.Manifests != nil && shape.Layers != nil:
-		return errors.New("it is ambiguous: both a manifest and an index")
-	case kind.IsIndex() && shape.Manifests == nil:
-		return errors.New("it is served as an index but lists no manifests")
-	case kind.IsImage() && shape.Manifests != nil:
-		return errors.New("it is served as a manifest but is an index")
+	if data, ok := r.cachedBlob(repo, d); ok {
+		return data, nil
 	}
-	return nil
+	key := fmt.Sprintf("%s %d", contentKey(repo, d.Digest), d.Size)
+	return r.readingBlobs.do(ctx, key, func(ctx context.Context) ([]byte, error) {
+		if data, ok := r.cachedBlob(repo, d); ok {
+			return data, nil // somebody has just read it
+		}
+		return r.readBlob(ctx, repo, d)
+	})
 }
 
-// Blob reads a blob of at most limit bytes into memory.
-func (r *Registries) Blob(ctx context.Context, repo Repository, d gatekeeper.Descriptor, limit int64) (_ []byte, err error) {
-	if d.Size > limit {
-		return nil, fmt.Errorf("%w: the blob %s has %d bytes; at most %d are read", gatekeeper.ErrInvalidContent, clean(d.Digest), d.Size, limit)
-	}
-	rc, err := r.OpenBlob(ctx, repo, d)
+// contentKey keeps repositories apart: who may read one may not read another.
+func contentKey(repo Repository, digest string) string {
+	return repo.Registry + "/" + repo.Name + "@" + digest
+}
+
+func (r *Registries) cachedBlob(repo Repository, d gatekeeper.Descriptor) ([]byte, bool) {
+	data, ok := r.blobs.get(contentKey(repo, d.Digest))
+	return data, ok && int64(len(data)) == d.Size
+}
+
+func (r *Registries) readBlob(ctx context.Context, repo Repository, d gatekeeper.Descriptor) (_ []byte, err error) {
+	rc, err := r.openBlob(ctx, repo, d, false)
 	if err != nil {
 		return nil, err
 	}
@@ -190,35 +175,42 @@ func (r *Registries) Blob(ctx context.Context, repo Repository, d gatekeeper.Des
 		return nil, fmt.Errorf("read the blob %s of %s/%s: %w", d.Digest, repo.Registry, repo.Name, err)
 	}
 	if len(data) <= maxCachedBlob {
-		r.blobs.Add(blobKey(repo, d.Digest), data)
+		r.blobs.add(contentKey(repo, d.Digest), data)
 	}
 	return data, nil
 }
 
-// blobKey keeps repositories apart: who may read one may not read another.
-func blobKey(repo Repository, digest string) string {
-	return repo.Registry + "/" + repo.Name + "@" + digest
-}
+// maxShared is the size in bytes up to which a blob that is streamed is read
+// as Blob does, so that others have it too.
+const maxShared = 64 << 10
 
 // OpenBlob streams a blob. The reader fails at the end unless exactly the
 // bytes of the descriptor came by, and never yields more than its size.
 func (r *Registries) OpenBlob(ctx context.Context, repo Repository, d gatekeeper.Descriptor) (io.ReadCloser, error) {
-	if err := checkDigest(d.Digest); err != nil {
+	if err := checkDescriptor(d); err != nil {
 		return nil, err
 	}
-	if data, ok := r.blobs.Get(blobKey(repo, d.Digest)); ok && int64(len(data)) == d.Size {
+	if data, ok := r.cachedBlob(repo, d); ok {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}
-	if d.Size < 0 {
-		return nil, fmt.Errorf("%w: the blob %s has the size %d", gatekeeper.ErrInvalidContent, d.Digest, d.Size)
+	if d.Size > maxShared {
+		return r.openBlob(ctx, repo, d, true)
 	}
+	data, err := r.Blob(ctx, repo, d, maxShared)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(bytes.NewReader(data)), nil
+}
+
+func (r *Registries) openBlob(ctx context.Context, repo Repository, d gatekeeper.Descriptor, stream bool) (io.ReadCloser, error) {
 	c, err := r.client(repo.Registry)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := c.do(ctx, request{ //nolint:bodyclose // the caller closes it through verifying
 		operation: "read the blob " + d.Digest, method: http.MethodGet, repository: repo.Name, path: "blobs/" + d.Digest,
-		action: pull, want: []int{http.StatusOK},
+		action: pull, stream: stream, want: []int{http.StatusOK},
 	})
 	if err != nil {
 		return nil, err
@@ -241,7 +233,7 @@ func (r *Registries) SubjectOf(ctx context.Context, registry, repository, digest
 	if err := json.Unmarshal(content.Body, &m); err != nil {
 		return "", fmt.Errorf("%w: %s: %w", gatekeeper.ErrInvalidContent, digest, err)
 	}
-	if m.Subject == nil || !digestPattern().MatchString(m.Subject.Digest) {
+	if m.Subject == nil || !isDigest(m.Subject.Digest) {
 		return "", nil
 	}
 	return m.Subject.Digest, nil

@@ -5,16 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/strictjson"
 )
 
 // rememberNoReferrers is how long a registry that has no referrers API is not
@@ -46,104 +42,57 @@ func (r *Registries) Referrers(ctx context.Context, repo Repository, digest stri
 	if err != nil {
 		return nil, err
 	}
-	return c.parseReferrers(content.Body, nil)
+	return c.parseReferrers(content.Body, nil, digest)
 }
 
-// referrersAPI follows the pages of the answer. A 404 means that there is no
-// such API: a registry that has it answers with an empty list.
-func (c *client) referrersAPI(ctx context.Context, repo Repository, digest string) ([]Referrer, bool, error) {
-	var list []Referrer
-	next := "referrers/" + digest
-	for range c.maxReferrers { // each page but the last holds at least one entry
-		page, following, supported, err := c.referrersPage(ctx, repo, digest, next)
-		if err != nil || !supported {
-			return nil, supported, err
-		}
-		if list, err = c.parseReferrers(page, list); err != nil {
-			return nil, true, err
-		}
-		if following == "" {
-			return list, true, nil
-		}
-		next = following
-	}
-	return nil, true, c.tooManyReferrers()
-}
-
-func (c *client) referrersPage(ctx context.Context, repo Repository, digest, path string) (_ []byte, next string, supported bool, err error) {
+// referrersAPI follows the pages of the answer. A 404 to the first means that
+// there is no such API: a registry that has it answers with an empty list.
+func (c *client) referrersAPI(ctx context.Context, repo Repository, digest string) (list []Referrer, supported bool, err error) {
 	operation := "list the referrers of " + digest
-	resp, err := c.do(ctx, request{
-		operation: operation, method: http.MethodGet, repository: repo.Name, path: path,
-		header: http.Header{"Accept": {string(types.OCIImageIndex)}}, action: pull,
-		want: []int{http.StatusOK, http.StatusNotFound},
+	err = c.pages(ctx, request{
+		operation: operation, method: http.MethodGet, repository: repo.Name, path: "referrers/" + digest,
+		header: http.Header{"Accept": {string(types.OCIImageIndex)}}, action: pull, want: []int{http.StatusOK, http.StatusNotFound},
+	}, func(p page) (bool, error) {
+		if p.status == http.StatusNotFound || p.contentType != string(types.OCIImageIndex) {
+			if supported {
+				return false, c.failed(operation, fmt.Errorf("a later page is missing: status %d, content type %q", p.status, clean(p.contentType)))
+			}
+			return false, nil
+		}
+		supported = true
+		list, err = c.parseReferrers(p.body, list, digest)
+		return true, err
 	})
 	if err != nil {
-		return nil, "", false, err
+		return nil, false, err
 	}
-	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	if resp.StatusCode == http.StatusNotFound || contentType(resp) != string(types.OCIImageIndex) {
-		return nil, "", false, nil
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxManifest+1))
-	if err != nil {
-		return nil, "", false, c.failed(operation, err)
-	}
-	if len(body) > MaxManifest {
-		return nil, "", false, fmt.Errorf("%w: one page of referrers is larger than %d bytes", gatekeeper.ErrInvalidContent, MaxManifest)
-	}
-	next, err = c.nextPage(resp)
-	return body, next, true, err
-}
-
-// nextPage reads the Link header (RFC 8288); it has to stay on the registry.
-func (c *client) nextPage(resp *http.Response) (string, error) {
-	link := resp.Header.Get("Link")
-	target, params, _ := strings.Cut(link, ">")
-	if link == "" || !strings.HasPrefix(target, "<") || !strings.Contains(params, "next") {
-		return "", nil
-	}
-	u, err := resp.Request.URL.Parse(target[1:])
-	if err != nil {
-		return "", fmt.Errorf("%w: the link to the next page of referrers: %w", gatekeeper.ErrInvalidContent, err)
-	}
-	if base := c.base; u.Scheme+"://"+u.Host != base {
-		return "", fmt.Errorf("%w: the next page of referrers is on another host: %s", gatekeeper.ErrInvalidContent, clean((&url.URL{Scheme: u.Scheme, Host: u.Host}).String()))
-	}
-	return u.String(), nil
+	return list, supported, nil
 }
 
 // parseReferrers appends the entries of an index.
-func (c *client) parseReferrers(body []byte, list []Referrer) ([]Referrer, error) {
-	var index struct {
-		Manifests []struct {
+func (c *client) parseReferrers(body []byte, all []Referrer, digest string) ([]Referrer, error) {
+	err := list(body, "manifests", c.limits.Referrers, func(entry json.RawMessage) error {
+		if len(all) == c.limits.Referrers {
+			return errTooMany
+		}
+		var m struct {
 			MediaType    string            `json:"mediaType"`
 			Digest       string            `json:"digest"`
 			Size         int64             `json:"size"`
 			ArtifactType string            `json:"artifactType"`
 			Annotations  map[string]string `json:"annotations"`
-		} `json:"manifests"`
-	}
-	if err := strictjson.Check(body); err != nil {
-		return nil, fmt.Errorf("%w: list of referrers: %w", gatekeeper.ErrInvalidContent, err)
-	}
-	if err := json.Unmarshal(body, &index); err != nil {
-		return nil, fmt.Errorf("%w: list of referrers: %w", gatekeeper.ErrInvalidContent, err)
-	}
-	if len(list)+len(index.Manifests) > c.maxReferrers {
-		return nil, c.tooManyReferrers()
-	}
-	for _, m := range index.Manifests {
-		if err := checkDigest(m.Digest); err != nil {
-			return nil, err
 		}
-		list = append(list, Referrer{
+		if err := json.Unmarshal(entry, &m); err != nil {
+			return err
+		}
+		if err := checkDigest(m.Digest); err != nil {
+			return err
+		}
+		all = append(all, Referrer{
 			Descriptor:   gatekeeper.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: m.Size},
 			ArtifactType: m.ArtifactType, Annotations: m.Annotations,
 		})
-	}
-	return list, nil
-}
-
-func (c *client) tooManyReferrers() error {
-	return fmt.Errorf("%w: more than %d referrers, which is the limit for one image", gatekeeper.ErrInvalidContent, c.maxReferrers)
+		return nil
+	})
+	return all, c.invalidList(err, "the list of referrers of "+digest, "referrers", c.limits.Referrers)
 }

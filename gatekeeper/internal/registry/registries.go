@@ -1,11 +1,8 @@
 package registry
 
 import (
-	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -16,22 +13,18 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound what is read from registries and how fast they are asked. A
-// zero value means the default.
-type Limits struct {
-	RequestsPerSecond float64 // unlimited when zero
-	Concurrent        int     // requests under way at a time; 16
-	Referrers         int     // entries of one referrers list; 1,000
-}
-
 // Settings describe one registry.
 type Settings struct {
 	Name     string         // in the configuration
 	URL      *url.URL       // scheme, host and port
 	Keychain authn.Keychain // nil: anonymous
 	RootCAs  *x509.CertPool // the system's when nil
-	Limits   Limits
-	// Wrap may add to the requests for this registry; nil adds nothing.
+	// TokenServers may issue tokens for this registry, beside the registry
+	// itself and the hosts of its domain: host or host:port, at any address.
+	TokenServers []string
+	Limits       Limits
+	// Wrap may add to the requests for this registry's own host; nil adds
+	// nothing.
 	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
@@ -53,34 +46,31 @@ type Deps struct {
 type Registries struct {
 	deps    Deps
 	clients map[string]*client
-	// manifests holds what was read and hashed, by digest: evidence and copy
-	// look at the same bytes, read once.
-	manifests *lru.Cache[string, Content]
-	// blobs holds small ones in the same way: configurations and signatures.
-	blobs *lru.Cache[string, []byte]
+	// manifests holds what was read and hashed, by digest, and blobs small
+	// ones in the same way: evidence and copy look at the same bytes, read
+	// once, also at the same time.
+	manifests        *cache[Content]
+	blobs            *cache[[]byte]
+	readingManifests flight[Content]
+	readingBlobs     flight[[]byte]
 }
 
-// cachedManifests bounds the cache: at 4 MiB each it never holds more than
-// 512 MiB, in practice some kilobytes each.
-const cachedManifests = 128
-
-// The cache of blobs holds at most 16 MiB.
 const (
-	cachedBlobs   = 256
-	maxCachedBlob = 64 << 10 // bytes
+	cachedBytes   = 64 << 20 // of manifests, and the same of blobs
+	maxCachedBlob = 4 << 20  // bytes: configurations, signatures, attestations
 )
 
 // New prepares the registries. Nothing is asked before the first request.
 func New(settings []Settings, deps Deps) (*Registries, error) {
-	cache, err := lru.New[string, Content](cachedManifests)
+	manifests, err := newCache(cachedBytes, func(c Content) int64 { return int64(len(c.Body)) })
 	if err != nil {
 		return nil, fmt.Errorf("make the manifest cache: %w", err)
 	}
-	blobs, err := lru.New[string, []byte](cachedBlobs)
+	blobs, err := newCache(cachedBytes, func(data []byte) int64 { return int64(len(data)) })
 	if err != nil {
 		return nil, fmt.Errorf("make the blob cache: %w", err)
 	}
-	r := &Registries{deps: deps, clients: map[string]*client{}, manifests: cache, blobs: blobs}
+	r := &Registries{deps: deps, clients: map[string]*client{}, manifests: manifests, blobs: blobs}
 	for _, s := range settings {
 		c, err := newClient(s, deps)
 		if err != nil {
@@ -131,59 +121,31 @@ func newClient(s Settings, deps Deps) (*client, error) {
 	if s.Keychain == nil {
 		s.Keychain = authn.NewMultiKeychain()
 	}
-	concurrent := s.Limits.Concurrent
-	if concurrent == 0 {
-		concurrent = 16
-	}
-	limit := rate.Inf
-	if s.Limits.RequestsPerSecond > 0 {
-		limit = rate.Limit(s.Limits.RequestsPerSecond)
-	}
-	transport := http.RoundTripper(newTransport(s.RootCAs, concurrent))
-	if s.Wrap != nil {
-		transport = s.Wrap(transport)
-	}
-	tokens, err := lru.New[string, *http.Client](256)
+	authorizations, err := lru.New[string, authorization](256)
 	if err != nil {
 		return nil, err
 	}
-	maxReferrers := s.Limits.Referrers
-	if maxReferrers == 0 {
-		maxReferrers = 1000
-	}
+	limits := s.Limits.withDefaults()
 	c := &client{
-		name: s.Name, registry: reg, base: s.URL.Scheme + "://" + s.URL.Host, keychain: s.Keychain,
-		slots: make(chan struct{}, concurrent), limiter: rate.NewLimiter(limit, concurrent),
-		tokens: tokens, maxReferrers: maxReferrers, now: deps.Now, observer: deps.Observer,
+		name: s.Name, registry: reg, base: s.URL.Scheme + "://" + s.URL.Host, scheme: s.URL.Scheme, hostPort: hostPort(s.URL),
+		keychain: s.Keychain, tokenServers: tokenServers(s.TokenServers, s.URL.Scheme), authorizations: authorizations,
+		slots: make(chan struct{}, limits.Concurrent), limiter: rate.NewLimiter(requestRate(limits), limits.Concurrent),
+		limits: limits, now: deps.Now, observer: deps.Observer,
 	}
-	c.transport = &outgoing{next: transport, host: s.URL.Host, scheme: s.URL.Scheme, userAgent: deps.UserAgent, client: c}
+	plain := newTransport(s.RootCAs, limits.Concurrent, c.checkRedirected)
+	wrapped := http.RoundTripper(plain)
+	if s.Wrap != nil {
+		wrapped = s.Wrap(plain)
+	}
+	c.transport = &outgoing{next: plain, wrapped: wrapped, userAgent: deps.UserAgent, client: c}
+	tokens := newTransport(s.RootCAs, limits.Concurrent, c.checkTokenServer)
+	c.tokenTransport = &outgoing{next: tokens, wrapped: tokens, userAgent: deps.UserAgent, client: c}
 	return c, nil
 }
 
-func newTransport(roots *x509.CertPool, concurrent int) *http.Transport {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConnsPerHost:   concurrent,
-		ForceAttemptHTTP2:     true,
+func requestRate(l Limits) rate.Limit {
+	if l.RequestsPerSecond > 0 {
+		return rate.Limit(l.RequestsPerSecond)
 	}
-}
-
-// wait takes a slot and a token of the rate limit; the caller gives the slot
-// back.
-func (c *client) wait(ctx context.Context) (release func(), err error) {
-	if err := c.limiter.Wait(ctx); err != nil {
-		return nil, err
-	}
-	select {
-	case c.slots <- struct{}{}:
-		return func() { <-c.slots }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return rate.Inf
 }

@@ -221,42 +221,44 @@ func TestDigestsAreCheckedBeforeAnythingIsAsked(t *testing.T) {
 
 func TestBlobsAreWhatTheirDescriptorSays(t *testing.T) {
 	t.Parallel()
-	content := []byte("twelve bytes")
-	for _, tt := range []struct {
-		name    string
-		body    []byte
-		size    int64
-		invalid bool
-		want    string
-	}{
-		{"the right bytes", content, 12, false, ""},
-		{"other bytes", []byte("twelve byteS"), 12, true, "hashes to"},
-		{"more bytes", append(slices.Clone(content), 'x'), 12, true, "longer than"},
-		{"fewer bytes", content[:5], 12, false, "unexpected EOF"},
-		{"endless", bytes.Repeat(content, 1<<16), 12, true, "longer than"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			l := newLiar(t)
-			sum := digestOf(content)
-			l.on("GET /v2/app/blobs/"+sum, answer(200, "application/octet-stream", tt.body))
-			r, _ := client(t, l.URL, nil)
-			body, err := r.OpenBlob(t.Context(), app, gatekeeper.Descriptor{Digest: sum, Size: tt.size})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := io.ReadAll(body)
-			_ = body.Close()
-			switch {
-			case tt.want == "" && (err != nil || !bytes.Equal(got, content)):
-				t.Errorf("%q, %v", got, err)
-			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, gatekeeper.ErrInvalidContent) != tt.invalid):
-				t.Errorf("%v, want an error with %q (invalid: %v)", err, tt.want, tt.invalid)
-			}
-			if len(got) > len(content) {
-				t.Errorf("%d bytes were handed on", len(got))
-			}
-		})
+	for _, content := range [][]byte{[]byte("twelve bytes"), bytes.Repeat([]byte("twelve bytes"), 10_000)} {
+		size := int64(len(content))
+		other := append(slices.Clone(content[:size-1]), 'S')
+		for _, tt := range []struct {
+			name    string
+			body    []byte
+			invalid bool
+			want    string
+		}{
+			{"the right bytes", content, false, ""},
+			{"other bytes", other, true, "hashes to"},
+			{"more bytes", append(slices.Clone(content), 'x'), true, "longer than"},
+			{"fewer bytes", content[:5], false, "unexpected EOF"},
+			{"endless", bytes.Repeat(content, 1000), true, "longer than"},
+		} {
+			t.Run(fmt.Sprintf("%s of %d", tt.name, size), func(t *testing.T) {
+				t.Parallel()
+				l := newLiar(t)
+				sum := digestOf(content)
+				l.on("GET /v2/app/blobs/"+sum, answer(200, "application/octet-stream", tt.body))
+				r, _ := client(t, l.URL, nil)
+				var got []byte
+				body, err := r.OpenBlob(t.Context(), app, gatekeeper.Descriptor{Digest: sum, Size: size})
+				if err == nil {
+					got, err = io.ReadAll(body)
+					_ = body.Close()
+				}
+				switch {
+				case tt.want == "" && (err != nil || !bytes.Equal(got, content)):
+					t.Errorf("%d bytes, %v", len(got), err)
+				case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, gatekeeper.ErrInvalidContent) != tt.invalid):
+					t.Errorf("%v, want an error with %q (invalid: %v)", err, tt.want, tt.invalid)
+				}
+				if len(got) > len(content) {
+					t.Errorf("%d bytes were handed on", len(got))
+				}
+			})
+		}
 	}
 }
 
@@ -380,7 +382,7 @@ func TestReferrers(t *testing.T) {
 		}, nil, "another host"},
 		{"pages without end", func(l *liar) {
 			l.on(api, answer(200, indexType, referrersIndex(one), "Link", "<"+strings.TrimPrefix(api, "GET ")+`>; rel="next"`))
-		}, nil, "more than"},
+		}, nil, "lead back"},
 		{"by the fallback tag", func(l *liar) { l.on(tag, answer(200, indexType, referrersIndex(one))) }, []string{one}, ""},
 		{"neither", func(*liar) {}, nil, ""},
 		{"an outage of the API", func(l *liar) { l.on(api, answer(500, "text/plain", nil)) }, nil, "500"},
