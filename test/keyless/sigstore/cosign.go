@@ -31,7 +31,7 @@ func (s *Stack) Sign(tb testing.TB, g Signing, image string) {
 		tb.Fatalf("sign as %s: %v", g, err)
 	}
 	var env []string
-	args := append([]string{"sign"}, s.signingFlags(g)...)
+	args := append([]string{"sign"}, s.signingFlags(tb, g)...)
 	if g.Form == Referrer {
 		env = []string{"COSIGN_EXPERIMENTAL=1"}
 		args = append(args, "--registry-referrers-mode=oci-1-1")
@@ -48,28 +48,26 @@ func (s *Stack) Attest(tb testing.TB, g Signing, predicateType string, predicate
 	if err := g.CanAttest(); err != nil {
 		tb.Fatalf("attest as %s: %v", g, err)
 	}
-	file := filepath.Join(tb.TempDir(), "predicate.json")
-	if err := os.WriteFile(file, predicate, 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	args := append([]string{"attest", "--type=" + predicateType, "--predicate=" + file}, s.signingFlags(g)...)
+	file := writeFile(tb, "predicate.json", predicate)
+	args := append([]string{"attest", "--type=" + predicateType, "--predicate=" + file}, s.signingFlags(tb, g)...)
 	if out, err := run(tb, g.Client, nil, append(args, image)...); err != nil {
 		tb.Fatalf("attest as %s: %v\n%s", g, err, out)
 	}
 }
 
 // signingFlags are the flags that cosign sign and cosign attest share.
-func (s *Stack) signingFlags(g Signing) []string {
+func (s *Stack) signingFlags(tb testing.TB, g Signing) []string {
+	tb.Helper()
 	flags := []string{"--yes", fmt.Sprintf("--new-bundle-format=%t", g.Form == Bundle)}
 	if g.Key != nil {
 		flags = append(flags, "--key="+g.Key.Private)
 	} else {
-		flags = append(flags, "--identity-token="+g.Identity.Token, "--trusted-root="+s.TrustedRoot)
+		flags = append(flags, "--identity-token="+writeFile(tb, "token", []byte(g.Identity.Token)))
+	}
+	if g.Key == nil || g.Log == RekorV2 {
+		flags = append(flags, "--trusted-root="+s.TrustedRoot)
 	}
 	if g.Log == RekorV2 {
-		if g.Key != nil {
-			flags = append(flags, "--trusted-root="+s.TrustedRoot)
-		}
 		return append(flags, "--signing-config="+s.SigningConfigV2)
 	}
 	// Without a signing configuration, each service is named.
@@ -79,48 +77,6 @@ func (s *Stack) signingFlags(g Signing) []string {
 	}
 	if g.Timestamp {
 		flags = append(flags, "--timestamp-server-url="+s.timestamps.url+timestampPath)
-	}
-	return flags
-}
-
-// Verify asks a client, without a network, whether the image is signed as told.
-func (s *Stack) Verify(tb testing.TB, by Client, g Signing, image string) error {
-	tb.Helper()
-	args := append([]string{"verify"}, s.verifyFlags(by, g)...)
-	if out, err := run(tb, by, nil, append(args, image)...); err != nil {
-		return fmt.Errorf("%s verify: %w\n%s", by, err, out)
-	}
-	return nil
-}
-
-// VerifyAttestation asks a client, without a network, whether somebody
-// attested a predicate of this type about the image, as told.
-func (s *Stack) VerifyAttestation(tb testing.TB, by Client, g Signing, predicateType, image string) error {
-	tb.Helper()
-	args := append([]string{"verify-attestation", "--type=" + predicateType}, s.verifyFlags(by, g)...)
-	if out, err := run(tb, by, nil, append(args, image)...); err != nil {
-		return fmt.Errorf("%s verify-attestation: %w\n%s", by, err, out)
-	}
-	return nil
-}
-
-// verifyFlags are the flags that cosign verify and cosign verify-attestation
-// share.
-func (s *Stack) verifyFlags(_ Client, g Signing) []string {
-	flags := []string{"--offline", "--trusted-root=" + s.TrustedRoot, fmt.Sprintf("--new-bundle-format=%t", g.Form == Bundle)}
-	if g.Key != nil {
-		flags = append(flags, "--key="+g.Key.Public)
-	} else {
-		flags = append(flags, "--certificate-identity="+g.Identity.Name, "--certificate-oidc-issuer="+g.Identity.Issuer)
-	}
-	if g.Log == NoLog {
-		flags = append(flags, "--insecure-ignore-tlog")
-	}
-	if g.Timestamp || g.Log == RekorV2 {
-		flags = append(flags, "--use-signed-timestamps")
-	}
-	if g.Form == Referrer {
-		flags = append(flags, "--experimental-oci11")
 	}
 	return flags
 }

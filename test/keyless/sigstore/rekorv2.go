@@ -11,7 +11,7 @@ import (
 // of this module.
 const (
 	rekorV1Module = "github.com/sigstore/rekor/cmd/rekor-server@v1.5.3"
-	rekorV2Module = "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0"
+	rekorV2Module = "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.2.1"
 )
 
 // startRekorV2 runs the server of Rekor v2, which answers with an inclusion

@@ -13,6 +13,7 @@ type Stack struct {
 	// timestamp.
 	SigningConfigV1, SigningConfigV2 string
 
+	keyFiles   []string // what cosign's environment names of it, where it takes no trusted root
 	issuer     *issuer
 	ct         *ctLog
 	fulcio     *fulcio

@@ -2,16 +2,17 @@ package sigstore
 
 import (
 	"crypto"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
+	trustrootv1 "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
 	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 )
 
 // operator is whom the services of a signing configuration belong to.
@@ -49,7 +50,7 @@ func (s *Stack) signingConfig(since time.Time, rekor *transparencyLog, version u
 	service := func(url string, version uint32) []root.Service {
 		return []root.Service{{URL: url, MajorAPIVersion: version, ValidityPeriodStart: since, Operator: operator}}
 	}
-	one := root.ServiceConfiguration{Selector: v1.ServiceSelector_ANY}
+	one := root.ServiceConfiguration{Selector: trustrootv1.ServiceSelector_ANY}
 	return root.NewSigningConfig(root.SigningConfigMediaType02,
 		service(s.fulcio.url, 1), service(s.issuer.url+emailPath, 1),
 		service(rekor.url, version), one, service(s.timestamps.url+timestampPath, 1), one)
@@ -66,22 +67,52 @@ func (s *Stack) writeTrust(tb testing.TB) {
 	s.SigningConfigV1 = writeJSONFile(tb, "signing_config_v1.json", v1, err)
 	v2, err := s.signingConfig(since, s.rekorV2, 2)
 	s.SigningConfigV2 = writeJSONFile(tb, "signing_config_v2.json", v2, err)
+	s.keyFiles = []string{
+		"SIGSTORE_ROOT_FILE=" + writeCertificates(tb, "fulcio.pem", s.fulcio.root),
+		"SIGSTORE_TSA_CERTIFICATE_FILE=" + writeCertificates(tb, "timestamps.pem", s.timestamps.chain...),
+		"SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=" + writePublicKey(tb, "ct.pem", s.ct.key.Public()),
+		"SIGSTORE_REKOR_PUBLIC_KEY=" + writePublicKey(tb, "rekor.pem", s.rekorV1.key),
+	}
 }
 
 // writeJSONFile writes what a constructor returned, if it did, and returns the
 // file's path.
 func writeJSONFile(tb testing.TB, name string, v json.Marshaler, err error) string {
 	tb.Helper()
-	var text []byte
-	if err == nil {
-		text, err = v.MarshalJSON()
-	}
-	path := filepath.Join(tb.TempDir(), name)
-	if err == nil {
-		err = os.WriteFile(path, text, 0o600)
-	}
 	if err != nil {
-		tb.Fatal(fmt.Errorf("write %s: %w", name, err))
+		tb.Fatalf("make %s: %v", name, err)
+	}
+	text, err := v.MarshalJSON()
+	if err != nil {
+		tb.Fatalf("encode %s: %v", name, err)
+	}
+	return writeFile(tb, name, text)
+}
+
+func writeCertificates(tb testing.TB, name string, chain ...*x509.Certificate) string {
+	tb.Helper()
+	text, err := cryptoutils.MarshalCertificatesToPEM(chain)
+	if err != nil {
+		tb.Fatalf("encode %s: %v", name, err)
+	}
+	return writeFile(tb, name, text)
+}
+
+func writePublicKey(tb testing.TB, name string, key crypto.PublicKey) string {
+	tb.Helper()
+	text, err := cryptoutils.MarshalPublicKeyToPEM(key)
+	if err != nil {
+		tb.Fatalf("encode %s: %v", name, err)
+	}
+	return writeFile(tb, name, text)
+}
+
+// writeFile writes a file that lasts as long as the test, and returns its path.
+func writeFile(tb testing.TB, name string, content []byte) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		tb.Fatal(err)
 	}
 	return path
 }
