@@ -50,6 +50,9 @@ func (s *Stack) Attest(tb testing.TB, g Signing, predicateType string, predicate
 	}
 	file := writeFile(tb, "predicate.json", predicate)
 	args := append([]string{"attest", "--type=" + predicateType, "--predicate=" + file}, s.signingFlags(tb, g)...)
+	if g.InToto {
+		args = append(args, "--rekor-entry-type=intoto")
+	}
 	if out, err := run(tb, g.Client, nil, append(args, image)...); err != nil {
 		tb.Fatalf("attest as %s: %v\n%s", g, err, out)
 	}

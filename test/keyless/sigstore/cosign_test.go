@@ -27,19 +27,23 @@ func TestCosign(t *testing.T) {
 				if err := signing.CanSign(); err != nil {
 					t.Skip(err)
 				}
-				image := sigstore.PushImage(t, host, "app")
+				image := sigstore.PushImage(t, host, "signed")
 				stack.Sign(t, signing, image)
 				for _, reader := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
 					agree(t, signing.CanVerify(reader), stack.Verify(t, reader, signing, image))
 				}
+				agree(t, signing.CanVerify(sigstore.Library), verifyEvidence(t, stack, signing, read(t, signing.Form, signSuffix, image), image))
 				if err := signing.CanAttest(); err != nil {
 					t.Logf("no attestation: %v", err)
 					return
 				}
+				image = sigstore.PushImage(t, host, "attested")
 				stack.Attest(t, signing, predicateType, []byte(`{"reviewer":"alice"}`), image)
 				for _, reader := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
 					agree(t, signing.CanVerifyAttestation(reader), stack.VerifyAttestation(t, reader, signing, predicateType, image))
 				}
+				agree(t, signing.CanVerifyAttestation(sigstore.Library),
+					verifyEvidence(t, stack, signing, read(t, signing.Form, attestSuffix, image), image))
 			})
 		}
 	}
@@ -56,7 +60,8 @@ func agree(t *testing.T, said, did error) {
 	}
 }
 
-// signings are all combinations.
+// signings are all combinations, and the log entry that only old attestations
+// have.
 func signings(key *sigstore.KeyPair, identity sigstore.Identity) []sigstore.Signing {
 	var all []sigstore.Signing
 	for _, client := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
@@ -69,6 +74,9 @@ func signings(key *sigstore.KeyPair, identity sigstore.Identity) []sigstore.Sign
 				}
 			}
 		}
+	}
+	for _, form := range []sigstore.Form{sigstore.Tag, sigstore.Bundle} {
+		all = append(all, sigstore.Signing{Client: sigstore.Cosign2, Form: form, InToto: true, Identity: identity})
 	}
 	return all
 }

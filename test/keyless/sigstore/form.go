@@ -13,14 +13,20 @@ type Client string
 const (
 	Cosign2 Client = "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5"
 	Cosign3 Client = "github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3"
+
+	// Library is no program: sigstore-go 1.3, which only verifies.
+	Library Client = "github.com/sigstore/sigstore-go@v1.3.0"
 )
 
 // String is the client's name and generation.
 func (c Client) String() string {
-	if c == Cosign2 {
+	switch c {
+	case Cosign2:
 		return "cosign2"
+	case Cosign3:
+		return "cosign3"
 	}
-	return "cosign3"
+	return string(c)
 }
 
 // Form is how evidence lies beside its image in a registry.
@@ -57,6 +63,9 @@ type Signing struct {
 	// Timestamp asks the timestamp authority, too. A signing to RekorV2 always
 	// does: that log gives no time.
 	Timestamp bool
+	// InToto logs an attestation in Rekor v1 as a whole (intoto 0.0.2), as
+	// cosign 1 did, and not as hashes (dsse 0.0.1).
+	InToto bool
 	// Key signs, or Identity does when there is no key.
 	Key      *KeyPair
 	Identity Identity
@@ -64,20 +73,24 @@ type Signing struct {
 
 // String is a name for a test case.
 func (g Signing) String() string {
-	who, when := "keyless", ""
+	who, more := "keyless", ""
 	if g.Key != nil {
 		who = "key"
 	}
 	if g.Timestamp {
-		when = "-timestamp"
+		more = "-timestamp"
 	}
-	return fmt.Sprintf("%s-%s-%s-%s%s", g.Client, g.Form, who, g.Log, when)
+	if g.InToto {
+		more += "-intoto"
+	}
+	return fmt.Sprintf("%s-%s-%s-%s%s", g.Client, g.Form, who, g.Log, more)
 }
 
 // Why a client cannot write evidence in some way.
 var (
 	ErrReferrerAttestation = errors.New("cosign attest has no --registry-referrers-mode")
 	ErrBundleOnly          = errors.New("cosign takes a signing configuration, which Rekor v2 needs, for bundles only")
+	ErrInToto              = errors.New("cosign 3 ignores --rekor-entry-type, and an entry of this type is for attestations in Rekor v1")
 	ErrNoTime              = errors.New("a certificate of ten minutes needs a log or a timestamp that says when it was used")
 )
 
@@ -89,6 +102,8 @@ func (g Signing) CanSign() error {
 		return ErrBundleOnly
 	case g.Log == NoLog && g.Key == nil:
 		return ErrNoTime
+	case g.InToto && (g.Client == Cosign3 || g.Log != RekorV1):
+		return ErrInToto
 	}
 	return nil
 }

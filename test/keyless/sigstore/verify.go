@@ -8,16 +8,17 @@ import (
 
 // Why a client cannot read evidence that another wrote.
 var (
-	// Rekor v2 dropped that type in v2.3.0, after sigstore-go had.
-	ErrEntryType = errors.New("cosign 2 logs to Rekor v2 as dsse 0.0.2, which cosign 3 and sigstore-go 1.3 know no longer")
-	ErrTimestamp = errors.New("cosign 3 timestamps the signature of an attestation, where readers of tags expect its envelope")
+	// Rekor v2 dropped that type in v2.3.0, as sigstore-go had.
+	ErrDSSE002   = errors.New("cosign 2 logs to Rekor v2 as dsse 0.0.2, which cosign 3 and sigstore-go 1.3 know no longer")
+	ErrInToto001 = errors.New("cosign 2 logs as intoto 0.0.1, which sigstore-go does not know; cosign only leaves it aside in tags")
+	ErrTimestamp = errors.New("in a tag, cosign timestamps an attestation's envelope (2) or its signature (3) and expects the former, sigstore-go the latter")
 )
 
 // CanVerify is nil when a client verifies signatures of this kind, and says why
 // not otherwise.
 func (g Signing) CanVerify(by Client) error {
 	if g.Client == Cosign2 && g.Log == RekorV2 && by != Cosign2 {
-		return ErrEntryType
+		return ErrDSSE002
 	}
 	return nil
 }
@@ -25,8 +26,11 @@ func (g Signing) CanVerify(by Client) error {
 // CanVerifyAttestation is nil when a client verifies attestations of this kind,
 // and says why not otherwise.
 func (g Signing) CanVerifyAttestation(by Client) error {
-	if g.Client == Cosign3 && g.Form == Tag && g.Log == NoLog && g.Timestamp {
+	if onlyTime := g.Log == NoLog && g.Timestamp; onlyTime && g.Form == Tag && (g.Client == Cosign3) != (by == Library) {
 		return ErrTimestamp
+	}
+	if g.InToto && (g.Form == Bundle || by == Library) {
+		return ErrInToto001
 	}
 	return g.CanVerify(by)
 }

@@ -1,0 +1,92 @@
+package sigstore_test
+
+import (
+	"testing"
+
+	"github.com/golden-gatekeeper/gatekeeper/test/keyless/sigstore"
+)
+
+// TestRefuse makes sure that the answers of TestCosign could have been others.
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	stack, foreign := sigstore.Start(t), sigstore.Start(t)
+	key := sigstore.NewKeyPair(t)
+	host := sigstore.NewRegistry(t)
+
+	by := func(form sigstore.Form, log sigstore.Log) sigstore.Signing {
+		return sigstore.Signing{Client: sigstore.Cosign3, Form: form, Log: log, Identity: stack.Email(t, "alice@example.com")}
+	}
+	signed := map[string]sigstore.Signing{
+		"tag": by(sigstore.Tag, sigstore.RekorV1), "bundle": by(sigstore.Bundle, sigstore.RekorV1), "bundle-rekor2": by(sigstore.Bundle, sigstore.RekorV2),
+	}
+	asked := []struct {
+		name string
+		// change turns what was done into what is asked.
+		change func(*testing.T, sigstore.Signing) sigstore.Signing
+		of     *sigstore.Stack
+		typ    string
+		accept bool
+	}{
+		{name: "as signed", of: stack, typ: predicateType, accept: true},
+		{name: "another address", of: stack, typ: predicateType, change: func(t *testing.T, g sigstore.Signing) sigstore.Signing {
+			t.Helper()
+			g.Identity = stack.Email(t, "mallory@example.com")
+			return g
+		}},
+		{name: "another issuer", of: stack, typ: predicateType, change: func(t *testing.T, g sigstore.Signing) sigstore.Signing {
+			t.Helper()
+			g.Identity.Issuer = stack.Workflow(t, workflow).Issuer
+			return g
+		}},
+		{name: "a key", of: stack, typ: predicateType, change: func(t *testing.T, g sigstore.Signing) sigstore.Signing {
+			t.Helper()
+			g.Key = key
+			return g
+		}},
+		{name: "another Sigstore", of: foreign, typ: predicateType},
+	}
+	for kind, g := range signed {
+		image := sigstore.PushImage(t, host, kind)
+		stack.Sign(t, g, image)
+		attested := sigstore.PushImage(t, host, kind)
+		stack.Attest(t, g, predicateType, []byte(`{}`), attested)
+		for _, test := range asked {
+			t.Run(kind+"/"+test.name, func(t *testing.T) {
+				t.Parallel()
+				want := g
+				if test.change != nil {
+					want = test.change(t, g)
+				}
+				for _, reader := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
+					decided(t, test.accept, test.of.Verify(t, reader, want, image))
+					decided(t, test.accept, test.of.VerifyAttestation(t, reader, want, test.typ, attested))
+				}
+				decided(t, test.accept, verifyEvidence(t, test.of, want, read(t, g.Form, signSuffix, image), image))
+				decided(t, test.accept, verifyEvidence(t, test.of, want, read(t, g.Form, attestSuffix, attested), attested))
+			})
+		}
+		t.Run(kind+"/another predicate", func(t *testing.T) {
+			t.Parallel()
+			for _, reader := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
+				decided(t, false, stack.VerifyAttestation(t, reader, g, "https://example.com/other/v1", attested))
+			}
+		})
+		t.Run(kind+"/evidence of another image", func(t *testing.T) {
+			t.Parallel()
+			other := sigstore.PushImage(t, host, "bare-"+kind)
+			for _, reader := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
+				decided(t, false, stack.Verify(t, reader, g, other))
+			}
+		})
+	}
+}
+
+func decided(t *testing.T, accept bool, err error) {
+	t.Helper()
+	switch {
+	case accept && err != nil:
+		t.Error(err)
+	case !accept && err == nil:
+		t.Error("accepted")
+	}
+}
