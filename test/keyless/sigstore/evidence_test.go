@@ -68,8 +68,7 @@ func manifests(t *testing.T, form sigstore.Form, suffix, image string) []v1.Imag
 		t.Fatal(err)
 	}
 	if form == sigstore.Tag {
-		tag := digest.Context().Tag(strings.Replace(digest.DigestStr(), ":", "-", 1) + "." + suffix)
-		return []v1.Image{pull(t, tag)}
+		return []v1.Image{pull(t, place(digest, suffix))}
 	}
 	index, err := remote.Referrers(digest, remote.WithContext(t.Context()))
 	if err != nil {
@@ -84,6 +83,11 @@ func manifests(t *testing.T, form sigstore.Form, suffix, image string) []v1.Imag
 		images[i] = pull(t, digest.Context().Digest(descriptor.Digest.String()))
 	}
 	return images
+}
+
+// place is the tag of an image's signatures or attestations.
+func place(digest name.Digest, suffix string) name.Tag {
+	return digest.Context().Tag(strings.Replace(digest.DigestStr(), ":", "-", 1) + "." + suffix)
 }
 
 func pull(t *testing.T, ref name.Reference) v1.Image {

@@ -3,6 +3,11 @@ package sigstore_test
 import (
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
 	"github.com/golden-gatekeeper/gatekeeper/test/keyless/sigstore"
 )
 
@@ -24,26 +29,25 @@ func TestRefuse(t *testing.T) {
 		// change turns what was done into what is asked.
 		change func(*testing.T, sigstore.Signing) sigstore.Signing
 		of     *sigstore.Stack
-		typ    string
 		accept bool
 	}{
-		{name: "as signed", of: stack, typ: predicateType, accept: true},
-		{name: "another address", of: stack, typ: predicateType, change: func(t *testing.T, g sigstore.Signing) sigstore.Signing {
+		{name: "as signed", of: stack, accept: true},
+		{name: "another address", of: stack, change: func(t *testing.T, g sigstore.Signing) sigstore.Signing {
 			t.Helper()
 			g.Identity = stack.Email(t, "mallory@example.com")
 			return g
 		}},
-		{name: "another issuer", of: stack, typ: predicateType, change: func(t *testing.T, g sigstore.Signing) sigstore.Signing {
+		{name: "another issuer", of: stack, change: func(t *testing.T, g sigstore.Signing) sigstore.Signing {
 			t.Helper()
 			g.Identity.Issuer = stack.Workflow(t, workflow).Issuer
 			return g
 		}},
-		{name: "a key", of: stack, typ: predicateType, change: func(t *testing.T, g sigstore.Signing) sigstore.Signing {
+		{name: "a key", of: stack, change: func(t *testing.T, g sigstore.Signing) sigstore.Signing {
 			t.Helper()
 			g.Key = key
 			return g
 		}},
-		{name: "another Sigstore", of: foreign, typ: predicateType},
+		{name: "another Sigstore", of: foreign},
 	}
 	for kind, g := range signed {
 		image := sigstore.PushImage(t, host, kind)
@@ -59,7 +63,7 @@ func TestRefuse(t *testing.T) {
 				}
 				for _, reader := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
 					decided(t, test.accept, test.of.Verify(t, reader, want, image))
-					decided(t, test.accept, test.of.VerifyAttestation(t, reader, want, test.typ, attested))
+					decided(t, test.accept, test.of.VerifyAttestation(t, reader, want, predicateType, attested))
 				}
 				decided(t, test.accept, verifyEvidence(t, test.of, want, read(t, g.Form, signSuffix, image), image))
 				decided(t, test.accept, verifyEvidence(t, test.of, want, read(t, g.Form, attestSuffix, attested), attested))
@@ -73,12 +77,52 @@ func TestRefuse(t *testing.T) {
 		})
 		t.Run(kind+"/evidence of another image", func(t *testing.T) {
 			t.Parallel()
-			other := sigstore.PushImage(t, host, "bare-"+kind)
+			other := sigstore.PushImage(t, host, kind)
+			transplant(t, g.Form, signSuffix, image, other)
+			transplant(t, g.Form, attestSuffix, attested, other)
 			for _, reader := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
 				decided(t, false, stack.Verify(t, reader, g, other))
+				decided(t, false, stack.VerifyAttestation(t, reader, g, predicateType, other))
 			}
+			decided(t, false, verifyEvidence(t, stack, g, read(t, g.Form, attestSuffix, attested), other))
 		})
 	}
+}
+
+// transplant attaches the evidence of one image to another.
+func transplant(t *testing.T, form sigstore.Form, suffix, from, to string) {
+	t.Helper()
+	digest, err := name.NewDigest(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range manifests(t, form, suffix, from) {
+		var ref name.Reference = place(digest, suffix)
+		if form != sigstore.Tag {
+			found, ref = withSubject(t, found, digest)
+		}
+		if err := remote.Write(ref, found, remote.WithContext(t.Context())); err != nil {
+			t.Fatalf("push %s: %v", ref, err)
+		}
+	}
+}
+
+// withSubject makes a referrer of one image refer to another.
+func withSubject(t *testing.T, referrer v1.Image, digest name.Digest) (v1.Image, name.Reference) {
+	t.Helper()
+	subject, err := remote.Head(digest, remote.WithContext(t.Context()))
+	if err != nil {
+		t.Fatalf("look for %s: %v", digest, err)
+	}
+	changed, ok := mutate.Subject(referrer, *subject).(v1.Image)
+	if !ok {
+		t.Fatal("an image with a subject is no image")
+	}
+	hash, err := changed.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed, digest.Context().Digest(hash.String())
 }
 
 func decided(t *testing.T, accept bool, err error) {
