@@ -71,7 +71,7 @@ func (s *Stack) signingFlags(tb testing.TB, g Signing) []string {
 		flags = append(flags, "--trusted-root="+s.TrustedRoot)
 	}
 	if g.Log == RekorV2 {
-		return append(flags, "--signing-config="+s.SigningConfigV2)
+		return append(flags, "--signing-config="+s.SigningConfig)
 	}
 	// Without a signing configuration, each service is named.
 	flags = append(flags, "--use-signing-config=false", "--fulcio-url="+s.fulcio.url, "--rekor-url="+s.rekorV1.url)

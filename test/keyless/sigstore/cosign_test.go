@@ -69,6 +69,9 @@ func signings(key *sigstore.KeyPair, identity sigstore.Identity) []sigstore.Sign
 			for _, log := range []sigstore.Log{sigstore.RekorV1, sigstore.RekorV2, sigstore.NoLog} {
 				for _, timestamp := range []bool{false, true} {
 					for _, k := range []*sigstore.KeyPair{key, nil} {
+						if timestamp && log == sigstore.RekorV2 {
+							continue // it is asked for one way or the other
+						}
 						all = append(all, sigstore.Signing{Client: client, Form: form, Log: log, Timestamp: timestamp, Key: k, Identity: identity})
 					}
 				}

@@ -49,7 +49,7 @@ type Log int
 const (
 	RekorV1 Log = iota
 	RekorV2
-	NoLog // only with a key
+	NoLog // with a key, or a timestamp, or both
 )
 
 // String is the log's name.
@@ -100,7 +100,7 @@ func (g Signing) CanSign() error {
 	switch {
 	case g.Log == RekorV2 && g.Form != Bundle:
 		return ErrBundleOnly
-	case g.Log == NoLog && g.Key == nil:
+	case g.Log == NoLog && g.Key == nil && !g.Timestamp:
 		return ErrNoTime
 	case g.InToto && (g.Client == Cosign3 || g.Log != RekorV1):
 		return ErrInToto

@@ -11,7 +11,7 @@ import (
 type Identity struct {
 	Name   string // an e-mail address or the URI of a workflow
 	Issuer string
-	// Token is an OIDC identity token that is good for ten minutes.
+	// Token is an OIDC identity token that is good for an hour.
 	Token string
 }
 

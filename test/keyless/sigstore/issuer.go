@@ -27,7 +27,8 @@ const (
 	emailPath    = "/email"
 	workflowPath = "/workflow"
 
-	tokenLifetime = 10 * time.Minute
+	// Building a client may come between minting and use.
+	tokenLifetime = time.Hour
 )
 
 // issuer is an OpenID Connect issuer, that is its discovery document and its

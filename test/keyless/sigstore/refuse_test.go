@@ -96,7 +96,11 @@ func transplant(t *testing.T, form sigstore.Form, suffix, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, found := range manifests(t, form, suffix, from) {
+	all := manifests(t, form, suffix, from)
+	if len(all) == 0 {
+		t.Fatalf("nothing to transplant from %s", from)
+	}
+	for _, found := range all {
 		var ref name.Reference = place(digest, suffix)
 		if form != sigstore.Tag {
 			found, ref = withSubject(t, found, digest)

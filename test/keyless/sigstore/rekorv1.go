@@ -24,7 +24,8 @@ import (
 )
 
 // startRekorV1 runs the server of Rekor v1, which answers with a signed entry
-// timestamp, an inclusion proof and a checkpoint.
+// timestamp, an inclusion proof and a checkpoint. It tries to serve metrics at
+// port 2112 and does not mind when somebody else does.
 func startRekorV1(tb testing.TB) *transparencyLog {
 	tb.Helper()
 	host, port := startTrillian(tb)

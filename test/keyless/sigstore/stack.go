@@ -8,10 +8,9 @@ type Stack struct {
 	// TrustedRoot is the path of a trusted_root.json with Fulcio's CA, the CT
 	// log, both Rekors and the timestamp authority.
 	TrustedRoot string
-	// SigningConfigV1 and SigningConfigV2 are the paths of signing
-	// configurations that log to Rekor v1 and to Rekor v2; both ask for a
-	// timestamp.
-	SigningConfigV1, SigningConfigV2 string
+	// SigningConfig is the path of a signing configuration with Fulcio, Rekor
+	// v2 and the timestamp authority.
+	SigningConfig string
 
 	keyFiles   []string // what cosign's environment names of it, where it takes no trusted root
 	issuer     *issuer

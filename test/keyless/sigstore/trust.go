@@ -44,29 +44,28 @@ func (s *Stack) trustedRoot(since time.Time) (*root.TrustedRoot, error) {
 		ct, []root.TimestampingAuthority{authority}, rekor)
 }
 
-// signingConfig names the services to sign with, logging to one generation of
-// Rekor.
-func (s *Stack) signingConfig(since time.Time, rekor *transparencyLog, version uint32) (*root.SigningConfig, error) {
+// signingConfig names the services to sign with. Clients that log to Rekor v1
+// are given addresses instead.
+func (s *Stack) signingConfig(since time.Time) (*root.SigningConfig, error) {
 	service := func(url string, version uint32) []root.Service {
 		return []root.Service{{URL: url, MajorAPIVersion: version, ValidityPeriodStart: since, Operator: operator}}
 	}
 	one := root.ServiceConfiguration{Selector: trustrootv1.ServiceSelector_ANY}
 	return root.NewSigningConfig(root.SigningConfigMediaType02,
 		service(s.fulcio.url, 1), service(s.issuer.url+emailPath, 1),
-		service(rekor.url, version), one, service(s.timestamps.url+timestampPath, 1), one)
+		service(s.rekorV2.url, 2), one, service(s.timestamps.url+timestampPath, 1), one)
 }
 
-// writeTrust writes the trusted root and the signing configurations.
+// writeTrust writes the trusted root, the signing configuration, and the keys
+// of the former one by one.
 func (s *Stack) writeTrust(tb testing.TB) {
 	tb.Helper()
 	// Clocks of the parts are one, but their times are in whole seconds.
 	since := time.Now().Add(-time.Minute)
 	trusted, err := s.trustedRoot(since)
 	s.TrustedRoot = writeJSONFile(tb, "trusted_root.json", trusted, err)
-	v1, err := s.signingConfig(since, s.rekorV1, 1)
-	s.SigningConfigV1 = writeJSONFile(tb, "signing_config_v1.json", v1, err)
-	v2, err := s.signingConfig(since, s.rekorV2, 2)
-	s.SigningConfigV2 = writeJSONFile(tb, "signing_config_v2.json", v2, err)
+	services, err := s.signingConfig(since)
+	s.SigningConfig = writeJSONFile(tb, "signing_config.json", services, err)
 	s.keyFiles = []string{
 		"SIGSTORE_ROOT_FILE=" + writeCertificates(tb, "fulcio.pem", s.fulcio.root),
 		"SIGSTORE_TSA_CERTIFICATE_FILE=" + writeCertificates(tb, "timestamps.pem", s.timestamps.chain...),
