@@ -68,7 +68,7 @@ func (l *ctLog) promise(raw [][]byte) (*ct.AddChainResponse, error) {
 	for i, der := range raw {
 		chain[i] = ct.ASN1Cert{Data: der}
 	}
-	now := uint64(time.Now().UnixMilli()) //nolint:gosec // after 1970
+	now := uint64(time.Now().UnixMilli())
 	leaf, err := ct.MerkleTreeLeafFromRawChain(chain, ct.PrecertLogEntryType, now)
 	if err != nil {
 		return nil, fmt.Errorf("leaf of the precertificate: %w", err)

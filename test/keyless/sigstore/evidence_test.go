@@ -115,7 +115,7 @@ func content(t *testing.T, layer v1.Layer) []byte {
 
 func decode(t *testing.T, layer v1.Descriptor, content []byte) evidence {
 	t.Helper()
-	switch layer.MediaType {
+	switch string(layer.MediaType) {
 	case bundleMediaType:
 		var b bundle.Bundle
 		err := b.UnmarshalJSON(content)

@@ -25,6 +25,8 @@ func (c Client) String() string {
 		return "cosign2"
 	case Cosign3:
 		return "cosign3"
+	case Library:
+		return "sigstore-go"
 	}
 	return string(c)
 }

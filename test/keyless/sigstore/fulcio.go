@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/certificate-transparency-go/client"
 	"github.com/google/certificate-transparency-go/jsonclient"
@@ -53,7 +54,7 @@ func fulcioHandler(ctx context.Context, authority *ephemeralca.EphemeralCA, i *i
 	if err != nil {
 		return nil, err
 	}
-	log, err := client.New(l.url, http.DefaultClient, jsonclient.Options{PublicKeyDER: l.der})
+	log, err := client.New(l.url, &http.Client{Timeout: time.Minute}, jsonclient.Options{PublicKeyDER: l.der})
 	if err != nil {
 		return nil, fmt.Errorf("client of the CT log: %w", err)
 	}

@@ -1,8 +1,7 @@
 package sigstore
 
 import (
-	"io"
-	"log"
+	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -26,7 +25,7 @@ func NewRegistry(tb testing.TB) string {
 // of OCI 1.1, and returns its host.
 func NewReferrersRegistry(tb testing.TB) string {
 	tb.Helper()
-	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
+	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
 	tb.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }

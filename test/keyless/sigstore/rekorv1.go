@@ -65,13 +65,9 @@ func startTrillian(tb testing.TB) (host, port string) {
 	s := grpc.NewServer(grpc.UnaryInterceptor(interceptor.ErrorWrapper))
 	trillian.RegisterTrillianAdminServer(s, admin.New(registry, nil))
 	trillian.RegisterTrillianLogServer(s, server.NewTrillianLogRPCServer(registry, clock.System))
-	sequencer := log.NewOperationManager(log.OperationInfo{
-		Registry: registry, BatchSize: 50, NumWorkers: 1, RunInterval: 20 * time.Millisecond, TimeSource: clock.System,
-	}, log.NewSequencerManager(registry, 0))
-
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	var running sync.WaitGroup
-	running.Go(func() { sequencer.OperationLoop(ctx) })
+	running.Go(func() { sequence(ctx, registry) })
 	running.Go(func() {
 		if err := s.Serve(listener); err != nil {
 			tb.Errorf("serve Trillian: %v", err)
@@ -87,4 +83,13 @@ func startTrillian(tb testing.TB) (host, port string) {
 		tb.Fatalf("address of Trillian: %v", err)
 	}
 	return host, port
+}
+
+// sequence puts queued entries into trees until the context ends.
+//
+//nolint:forbidigo // Trillian's package log is about a transparency log
+func sequence(ctx context.Context, registry extension.Registry) {
+	log.NewOperationManager(log.OperationInfo{
+		Registry: registry, BatchSize: 50, NumWorkers: 1, RunInterval: 20 * time.Millisecond, TimeSource: clock.System,
+	}, log.NewSequencerManager(registry, 0)).OperationLoop(ctx)
 }
