@@ -27,7 +27,7 @@ func TestCosign(t *testing.T) {
 				if err := signing.CanSign(); err != nil {
 					t.Skip(err)
 				}
-				image := sigstore.PushImage(t, host, "signed")
+				image := sigstore.PushImage(t, host, "signed/"+signing.String())
 				stack.Sign(t, signing, image)
 				for _, reader := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
 					agree(t, signing.CanVerify(reader), stack.Verify(t, reader, signing, image))
@@ -37,7 +37,7 @@ func TestCosign(t *testing.T) {
 					t.Logf("no attestation: %v", err)
 					return
 				}
-				image = sigstore.PushImage(t, host, "attested")
+				image = sigstore.PushImage(t, host, "attested/"+signing.String())
 				stack.Attest(t, signing, predicateType, []byte(`{"reviewer":"alice"}`), image)
 				for _, reader := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
 					agree(t, signing.CanVerifyAttestation(reader), stack.VerifyAttestation(t, reader, signing, predicateType, image))
