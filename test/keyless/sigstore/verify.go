@@ -10,7 +10,7 @@ import (
 var (
 	// Rekor v2 dropped that type in v2.3.0, as sigstore-go had.
 	ErrDSSE002   = errors.New("cosign 2 logs to Rekor v2 as dsse 0.0.2, which cosign 3 and sigstore-go 1.3 know no longer")
-	ErrInToto001 = errors.New("cosign 2 logs as intoto 0.0.1, which sigstore-go does not know; cosign only leaves it aside in tags")
+	ErrInToto001 = errors.New("cosign 2 logs as intoto 0.0.1, which sigstore-go does not know, nor cosign in a bundle")
 	ErrTimestamp = errors.New("in a tag, cosign timestamps an attestation's envelope (2) or its signature (3) and expects the former, sigstore-go the latter")
 )
 
