@@ -9,7 +9,7 @@ RACE_FLAGS ?= -timeout 20m
 export CGO_ENABLED ?= $(shell $(GO) env CGO_ENABLED)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-once test race lint chart-test bench fuzz check tidy clean
+.PHONY: help build demo demo-once test race lint chart-test keyless-test bench fuzz check tidy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ $(TOOLS)/golangci-lint: Makefile
 chart-test: ## Render the Helm chart and check it against the Kubernetes API types
 	cd test/chart && $(GO) test -count=1 ./...
 
+keyless-test: ## Sign and verify against a Sigstore on this machine; the first time this builds five programs
+	cd test/keyless && $(GO) test -count=1 -timeout 30m ./...
+
 bench: ## Compare with a script around cosign, a scanner and crane; prints requests and ratios
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench
 
@@ -56,9 +59,10 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 
 check: lint test race demo-once chart-test ## Everything that has to hold before a change lands
 
-tidy: ## Tidy both modules
+tidy: ## Tidy every module
 	$(GO) mod tidy
 	cd test/chart && $(GO) mod tidy
+	cd test/keyless && $(GO) mod tidy
 
 clean: ## Remove what was built
 	rm -rf bin .tools

@@ -92,8 +92,16 @@ func Gatekeeper(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	// Built in its own module, whose versions it ships with: the caller may be
+	// in another.
+	const module = "github.com/golden-gatekeeper/gatekeeper"
+	root, err := exec.CommandContext(tb.Context(), "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		tb.Fatalf("find the module of gatekeeper: %v", err)
+	}
 	path := filepath.Join(dir, "gatekeeper")
-	build := exec.CommandContext(tb.Context(), "go", "build", "-o", path, "github.com/golden-gatekeeper/gatekeeper/cmd/gatekeeper")
+	build := exec.CommandContext(tb.Context(), "go", "build", "-o", path, module+"/cmd/gatekeeper")
+	build.Dir = strings.TrimSpace(string(root))
 	if out, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("build gatekeeper: %v\n%s", err, out)
 	}
