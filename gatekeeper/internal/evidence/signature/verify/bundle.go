@@ -9,10 +9,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/strictjson"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
@@ -27,11 +31,11 @@ const (
 // bundle judges a Sigstore bundle of version 0.1 to 0.3 that holds a statement
 // (sigstore/protobuf-specs, sigstore_bundle.proto).
 func (t *Trusted) bundle(item Item) (Answer, error) {
-	b, bad := parseBundle(item.Data)
+	pb, bad := decodeBundle(item.Data)
 	if bad != nil {
 		return bad.answer(), nil
 	}
-	env := b.GetDsseEnvelope()
+	env := pb.GetDsseEnvelope()
 	if env == nil {
 		return malformed("the bundle holds no DSSE envelope").answer(), nil
 	}
@@ -42,34 +46,65 @@ func (t *Trusted) bundle(item Item) (Answer, error) {
 	if bad != nil {
 		return st.complete(bad.answer()), nil
 	}
+	who := t.whoseKey(env)
 	artifact, err := digestOf(item.Subject.Digest)
 	if err != nil {
 		return Answer{}, err
 	}
-	who, err := t.whoSigned(b, artifact)
-	return st.complete(who.answer()), err
+	b, bad := checkBundle(pb)
+	if bad != nil && len(who.keys) == 0 {
+		return st.complete(bad.answer()), nil
+	}
+	if bad == nil {
+		more := t.whoSigned(b, artifact)
+		who.keys, who.identities, who.invalid = append(who.keys, more.keys...), more.identities, more.invalid
+	}
+	return st.complete(who.answer()), nil
 }
 
-// parseBundle reads a bundle, within its limits.
-func parseBundle(data []byte) (*bundle.Bundle, *refusal) {
+// whoseKey asks the keys that need no log: they signed the envelope, whatever
+// else is in the bundle, such as a log entry of a kind that is not known here.
+func (t *Trusted) whoseKey(env *protodsse.Envelope) signers {
+	var who signers
+	message := dsse.PAE(env.GetPayloadType(), env.GetPayload())
+	for _, k := range t.keys {
+		if k.root == nil && k.verifier.VerifySignature(bytes.NewReader(env.GetSignatures()[0].GetSig()), bytes.NewReader(message)) == nil {
+			who.keys = append(who.keys, k.id)
+		}
+	}
+	return who
+}
+
+// decodeBundle reads a bundle's message, within its limits.
+func decodeBundle(data []byte) (*protobundle.Bundle, *refusal) {
 	if err := strictjson.Check(data); err != nil {
 		return nil, malformed("the bundle: %v", err)
 	}
-	var b bundle.Bundle
-	if err := b.UnmarshalJSON(data); err != nil {
+	pb := &protobundle.Bundle{}
+	if err := protojson.Unmarshal(data, pb); err != nil {
 		return nil, malformed("the bundle: %v", err)
 	}
-	material := b.GetVerificationMaterial()
+	material := pb.GetVerificationMaterial()
 	if n := len(material.GetTlogEntries()); n > maxLogEntries {
 		return nil, malformed("the bundle has %d log entries; at most %d are read", n, maxLogEntries)
 	}
 	if n := len(material.GetTimestampVerificationData().GetRfc3161Timestamps()); n > maxTimestamps {
 		return nil, malformed("the bundle has %d timestamps; at most %d are read", n, maxTimestamps)
 	}
-	if env := b.GetDsseEnvelope(); env != nil && len(env.GetSignatures()) != 1 {
+	if env := pb.GetDsseEnvelope(); env != nil && len(env.GetSignatures()) != 1 {
 		return nil, malformed("an envelope with %d signatures; it has to have one", len(env.GetSignatures()))
 	}
-	return &b, nil
+	return pb, nil
+}
+
+// checkBundle makes sure that the message is a bundle of a version, and with
+// log entries, that can be verified.
+func checkBundle(pb *protobundle.Bundle) (*bundle.Bundle, *refusal) {
+	b, err := bundle.NewBundle(pb)
+	if err != nil {
+		return nil, malformed("the bundle: %v", err)
+	}
+	return b, nil
 }
 
 // Artifact is what a bundle has to speak about.
@@ -98,23 +133,26 @@ func digestOf(digest string) (Artifact, error) {
 // Bundle judges a bundle about any artifact, not only an image: a signature
 // over its bytes, or a statement about its digest.
 func (t *Trusted) Bundle(data []byte, artifact Artifact) (Answer, error) {
-	b, bad := parseBundle(data)
+	pb, bad := decodeBundle(data)
 	if bad != nil {
 		return bad.answer(), nil
 	}
-	who, err := t.whoSigned(b, artifact)
-	return who.answer(), err
+	b, bad := checkBundle(pb)
+	if bad != nil {
+		return bad.answer(), nil
+	}
+	return t.whoSigned(b, artifact).answer(), nil
 }
 
 // whoSigned has sigstore-go decide which keys and which certificates of the
 // trust roots signed a bundle about an artifact.
-func (t *Trusted) whoSigned(b *bundle.Bundle, artifact Artifact) (signers, error) {
+func (t *Trusted) whoSigned(b *bundle.Bundle, artifact Artifact) signers {
 	content, err := b.VerificationContent()
 	if err != nil {
-		return signers{}, nil //nolint:nilerr // without readable material it is nobody's
+		return signers{} // without readable material it is nobody's
 	}
 	if leaf := content.Certificate(); leaf != nil {
-		return t.whoseCertificate(b, leaf, artifact), nil
+		return t.whoseCertificate(b, leaf, artifact)
 	}
 	var who signers
 	for _, k := range t.keys {
@@ -122,7 +160,7 @@ func (t *Trusted) whoSigned(b *bundle.Bundle, artifact Artifact) (signers, error
 			who.keys = append(who.keys, k.id)
 		}
 	}
-	return who, nil
+	return who
 }
 
 // verifies has sigstore-go decide whether a key signed a bundle.
