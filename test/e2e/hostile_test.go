@@ -54,7 +54,7 @@ func (h *hostile) serve(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	case ok:
-		_, _ = w.Write(body) //nolint:errcheck // the client may well have had enough
+		_, _ = w.Write(body) // the client may well have had enough
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
@@ -70,13 +70,15 @@ func (h *hostile) put(repository, kind string, data []byte, mediaType string) ma
 	return map[string]any{"mediaType": mediaType, "digest": digestOf(data), "size": len(data)}
 }
 
-// image puts a small image, and what refers to it. It returns its digest.
+// image puts a small image to which nothing refers yet.
 func (h *hostile) image(t *testing.T, repository string) map[string]any {
 	t.Helper()
 	config := h.put(repository, "blobs", []byte(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`), "application/vnd.oci.image.config.v1+json")
-	return h.put(repository, "manifests", marshal(t, map[string]any{
+	image := h.put(repository, "manifests", marshal(t, map[string]any{
 		"schemaVersion": 2, "mediaType": manifestType, "config": config, "layers": []any{}, "annotations": map[string]string{"of": repository},
 	}), manifestType)
+	h.list(t, repository, image, []any{})
+	return image
 }
 
 // refer makes a manifest with one bundle refer to the image.
@@ -175,8 +177,8 @@ policies: "%[1]s/policy.yaml"
 	}
 	ask("nothing") // starts what is needed
 	for name, tt := range cases {
-		idle := tree(t, s.Process.PID())
-		peak := watch(t, s.Process.PID(), func() {
+		idle := tree(t, s.Process.Cmd.Process.Pid)
+		peak := watch(t, s.Process.Cmd.Process.Pid, func() {
 			started := time.Now()
 			answer := ask(name)
 			t.Logf("%s: %s", name, time.Since(started).Round(time.Millisecond))

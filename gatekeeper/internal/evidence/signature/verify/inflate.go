@@ -17,19 +17,30 @@ func inflated(item Item) (Item, *refusal) {
 	if !bytes.HasPrefix(item.Data, []byte{0x1f, 0x8b}) { // RFC 1952, section 2.3.1
 		return item, nil
 	}
-	r, err := gzip.NewReader(bytes.NewReader(item.Data))
-	if err != nil {
-		return item, malformed("compressed, but not with gzip: %v", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(r, MaxInflated+1))
-	if err = errors.Join(err, r.Close()); err != nil {
+	// Counted first and kept then, so that what is too large takes no room.
+	n, err := inflate(io.Discard, item.Data)
+	switch {
+	case err != nil:
 		return item, malformed("it cannot be decompressed: %v", err)
-	}
-	if len(data) > MaxInflated {
+	case n > MaxInflated:
 		return item, malformed("it inflates to more than %s; at most that much is read", size(MaxInflated))
 	}
-	item.Data = data
+	data := bytes.NewBuffer(make([]byte, 0, n))
+	if _, err := inflate(data, item.Data); err != nil {
+		return item, malformed("it cannot be decompressed: %v", err)
+	}
+	item.Data = data.Bytes()
 	return item, nil
+}
+
+// inflate decompresses up to one byte more than the limit.
+func inflate(w io.Writer, data []byte) (int64, error) {
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(w, io.LimitReader(r, MaxInflated+1))
+	return n, errors.Join(err, r.Close())
 }
 
 func size(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }

@@ -134,8 +134,8 @@ func Clean(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, " "))
-	if runes := []rune(s); len(runes) > 200 {
-		s = string(runes[:200]) + "…"
+	if runes := []rune(s); len(runes) > 350 {
+		s = string(runes[:350]) + "…"
 	}
 	return s
 }
