@@ -26,13 +26,13 @@ func sbomBy(a policy.Authority) policy.Attestation {
 }
 
 // bySBOM is evidence whose scan rests on an SBOM of the signer ci.
-func (k keys) bySBOM(t testing.TB) *policy.Evidence {
-	t.Helper()
+func (k keys) bySBOM(tb testing.TB) *policy.Evidence {
+	tb.Helper()
 	ev := k.good()
 	a := sbomBy(k.ci)
 	s, ok := policy.NewSBOM(a)
 	if !ok {
-		t.Fatal("no SBOM")
+		tb.Fatal("no SBOM")
 	}
 	ev.Attestations = append(ev.Attestations, a)
 	platform(ev).Digest = ev.Subject.Digest

@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,5 +51,5 @@ func (s *setup) checkTrustRoots() error {
 			}
 		}
 	}
-	return errors.Join(append(errs, store.Check(context.Background()))...)
+	return errors.Join(append(errs, store.Check())...)
 }

@@ -58,7 +58,7 @@ func (h *hostile) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
-		fmt.Fprint(w, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"unknown"}]}`)
+		_, _ = w.Write([]byte(`{"errors":[{"code":"MANIFEST_UNKNOWN","message":"unknown"}]}`))
 	}
 }
 
@@ -231,7 +231,7 @@ func tree(t *testing.T, pid int) int64 {
 		if err != nil {
 			continue // the thread has ended
 		}
-		for _, child := range strings.Fields(string(list)) {
+		for child := range strings.FieldsSeq(string(list)) {
 			if id, err := strconv.Atoi(child); err == nil {
 				total += tree(t, id)
 			}

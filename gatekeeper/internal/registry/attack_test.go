@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -672,9 +671,8 @@ func TestAttack_GHSA_8wfp_579w_6r25(t *testing.T) {
 			own := d.host("registry", false, basicRegistry(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, target, http.StatusTemporaryRedirect)
 			}))
-			var refused *registry.AddressError
 			_, err := d.client(own, credentials()["password"], nil).Blob(t.Context(), app, blob, 100)
-			if !errors.As(err, &refused) {
+			if _, ok := errors.AsType[*registry.AddressError](err); !ok {
 				t.Errorf("a redirect: %v, want an AddressError", err)
 			}
 			realm = target

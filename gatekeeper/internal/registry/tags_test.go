@@ -67,7 +67,7 @@ func TestTags(t *testing.T) {
 				t.Errorf("%v, want %q", err, tt.err)
 			}
 			for _, kind := range []error{gatekeeper.ErrNotFound, gatekeeper.ErrInvalidContent} {
-				if errors.Is(err, kind) != (tt.is == kind) {
+				if errors.Is(err, kind) != errors.Is(tt.is, kind) {
 					t.Errorf("%v is %v: %v", err, kind, errors.Is(err, kind))
 				}
 			}

@@ -102,21 +102,27 @@ func (s *Store) TrustRoot(ctx context.Context, name string) (verify.TrustRoot, e
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var err error
-	switch {
-	case e.TUF != nil:
+	if e.TUF != nil {
 		err = s.refresh(ctx, e)
-	case e.File != "":
-		var content []byte
-		if content, err = readFile(e.File); err == nil {
-			err = e.accept(content)
-		}
-	default:
-		e.content = publicGood
+	} else {
+		err = e.load()
 	}
 	if err != nil {
 		return verify.TrustRoot{}, err
 	}
 	return verify.TrustRoot{Name: name, Content: e.content, Require: e.Require}, nil
+}
+
+// load reads a trust root that is not fetched.
+func (e *entry) load() error {
+	content := publicGood
+	if e.File != "" {
+		var err error
+		if content, err = readFile(e.File); err != nil {
+			return err
+		}
+	}
+	return e.accept(content)
 }
 
 // accept takes new content when it is sound.
@@ -173,20 +179,26 @@ func readFile(name string) (_ []byte, err error) {
 
 // Check reads every trust root that is a file, so that a mistake is found
 // before the first push.
-func (s *Store) Check(ctx context.Context) error {
+func (s *Store) Check() error {
 	var errs []error
 	for name, e := range s.roots {
-		if e.TUF != nil {
-			if _, err := readFile(e.TUF.RootFile); err != nil {
-				errs = append(errs, fmt.Errorf("trust root %s: rootFile: %w", name, err))
-			}
-			continue
-		}
-		if _, err := s.TrustRoot(ctx, name); err != nil {
+		if err := e.check(); err != nil {
 			errs = append(errs, fmt.Errorf("trust root %s: %w", name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (e *entry) check() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.TUF == nil {
+		return e.load()
+	}
+	if _, err := readFile(e.TUF.RootFile); err != nil {
+		return fmt.Errorf("rootFile: %w", err)
+	}
+	return nil
 }
 
 // folder is where the metadata of a repository is kept: apart for each trust

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ spec:
 	}
 	p := policy.Platform{Name: "linux/amd64", Scan: found}
 	ev := policy.Evidence{Subject: policy.Subject{Repository: "app"}, Signatures: []policy.Signature{}}
-	authority := parsed[0].Compiled.Authorities()[0]
+	authority := parsed[0].Authorities()[0]
 	ev.Signatures = append(ev.Signatures, policy.Signature{Result: policy.Verified, VerifiedBy: []string{authority.ID}})
 	ev.Attestations = append(ev.Attestations, policy.Attestation{
 		Result: policy.Verified, VerifiedBy: []string{authority.ID}, PredicateType: policy.PredicateCycloneDX, Predicate: json.RawMessage(sbom),
@@ -162,7 +163,7 @@ func TestAttack_CVE_2026_33634(t *testing.T) {
 	pin := fmt.Sprintf("%x", sha256.Sum256(text))
 	changed := filepath.Join(t.TempDir(), "vulnerability.db")
 	// The last byte of the file is in no page that is looked at to open it.
-	if err := os.WriteFile(changed, append(text[:len(text):len(text)], 0), 0o600); err != nil {
+	if err := os.WriteFile(changed, append(slices.Clip(text), 0), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

@@ -43,7 +43,10 @@ func misbehave(t *verify.Trusted, item verify.Item) (verify.Answer, error) {
 	case "hang":
 		select {}
 	case "spin":
-		for {
+		for n := 0; ; n++ {
+			if n < 0 {
+				n = 0
+			}
 		}
 	case "allocate":
 		var hoard [][]byte

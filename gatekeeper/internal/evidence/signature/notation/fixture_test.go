@@ -52,16 +52,13 @@ type authority struct {
 	root pair
 }
 
-func newAuthority(tb testing.TB, name string, change ...func(*x509.Certificate)) *authority {
+func newAuthority(tb testing.TB, name string) *authority {
 	tb.Helper()
 	a := &authority{tb: tb, now: time.Now().Truncate(time.Second)}
 	template := a.template(pkix.Name{CommonName: name, Organization: []string{name}})
 	template.IsCA, template.BasicConstraintsValid = true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	template.NotBefore, template.NotAfter = a.now.Add(-10*365*day), a.now.Add(10*365*day)
-	for _, f := range change {
-		f(template)
-	}
 	a.root = a.issue(template, pair{})
 	return a
 }

@@ -7,7 +7,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -88,7 +88,8 @@ func TestInteropClient(t *testing.T) {
 	run("cert", "generate-test", "--default", "acme.example")
 	root := certificate(t, filepath.Join(config, "notation", "localkeys", "acme.example.crt"))
 
-	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
+	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(quiet)))
 	t.Cleanup(server.Close)
 	for form, mediaType := range forms() {
 		t.Run(form, func(t *testing.T) {

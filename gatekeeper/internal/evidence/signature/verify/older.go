@@ -49,8 +49,11 @@ type simpleSigning struct {
 // simpleSigning judges a signature of cosign's older form.
 func (t *Trusted) simpleSigning(item Item) (Answer, error) {
 	sig, err := base64.StdEncoding.DecodeString(item.Annotations[annotationSignature])
-	if err != nil || len(sig) == 0 {
-		return malformed("the annotation with the signature is no base64").answer(), nil
+	if err != nil {
+		return malformed("the annotation with the signature is no base64: %v", err).answer(), nil
+	}
+	if len(sig) == 0 {
+		return malformed("there is no signature in the annotation").answer(), nil
 	}
 	var claim simpleSigning
 	if err := strictjson.Unmarshal(item.Data, &claim); err != nil {
@@ -92,7 +95,7 @@ func (t *Trusted) whoSignedOlder(o older) (signers, error) {
 	}
 	if err != nil {
 		who.invalid = append(who.invalid, err.Error())
-		return who, nil //nolint:nilerr // it is about this item alone
+		return who, nil
 	}
 	artifact, err := o.artifact()
 	if err != nil {
