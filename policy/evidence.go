@@ -125,7 +125,7 @@ type Attestation struct {
 	VerifiedBy    []string        `json:"verifiedBy,omitempty"`
 	Identities    []Identity      `json:"identities,omitempty"`
 	PredicateType string          `json:"predicateType,omitempty"` // from the signed statement, never from an annotation
-	Predicate     json.RawMessage `json:"predicate,omitempty"`     // only when Result is Verified
+	Predicate     json.RawMessage `json:"predicate,omitempty"`     // only when Result is Verified, by an authority that was asked about
 	Reason        string          `json:"reason,omitempty"`
 }
 

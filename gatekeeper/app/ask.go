@@ -71,7 +71,10 @@ func judgeOnce(ctx context.Context, s *setup, image string, log *slog.Logger) (_
 	verifier := confined.NewPool(confined.Options{Log: log})
 	defer func() { err = errors.Join(err, verifier.Close()) }()
 	// Judging without recording needs no books.
-	gate := s.gate(parts{registries: registries, scanner: scanner, verifier: verifier, observer: unobserved{}, log: log})
+	gate, err := s.gate(parts{registries: registries, scanner: scanner, verifier: verifier, observer: unobserved{}, log: log})
+	if err != nil {
+		return gatekeeper.Decision{}, err
+	}
 	return checker{registries, gate}.Check(ctx, image)
 }
 

@@ -136,20 +136,28 @@ type parts struct {
 }
 
 // gate assembles the gate.
-func (s *setup) gate(p parts) *gatekeeper.Gate {
+func (s *setup) gate(p parts) (*gatekeeper.Gate, error) {
 	policies := s.compiled()
+	maxEvidence, err := s.config.Evidence.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	signatures := signature.New(signature.Deps{
+		Source: p.registries, Verifier: p.verifier, TrustRoots: s.trustRoots(p.log), Now: time.Now,
+		Limits: signature.Limits{Entries: s.config.Evidence.MaxEntries, Attestation: maxEvidence},
+	})
 	return gatekeeper.New(gatekeeper.Deps{
 		Policies: func() []*policy.Compiled { return policies },
 		Ledger:   p.books, History: p.books, Waker: p.books,
 		Resolver: p.registries, Subjects: p.registries,
 		Images:     image.New(p.registries),
-		Signatures: signature.New(signature.Deps{Source: p.registries, Verifier: p.verifier, TrustRoots: s.trustRoots(p.log), Now: time.Now}),
+		Signatures: signatures,
 		Scanner:    p.scanner,
 		Promoter:   promote.New(p.registries),
 		Observer:   p.observer,
 		Now:        time.Now,
 		Log:        p.log,
-	})
+	}), nil
 }
 
 // checker answers what would be decided about an image.

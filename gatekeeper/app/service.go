@@ -96,7 +96,10 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 		return nil, err
 	}
 	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Log: log})
-	svc.gate = s.gate(parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, log: log})
+	svc.gate, err = s.gate(parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, log: log})
+	if err != nil {
+		return nil, err
+	}
 	return svc, svc.handlers(registerer, metrics, checker{registries, svc.gate})
 }
 

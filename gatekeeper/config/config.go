@@ -26,6 +26,7 @@ type Config struct {
 	Storage    Storage     `yaml:"storage" json:"storage,omitzero"`
 	Registries []Registry  `yaml:"registries" json:"registries"`
 	TrustRoots []TrustRoot `yaml:"trustRoots" json:"trustRoots,omitempty"`
+	Evidence   Evidence    `yaml:"evidence" json:"evidence,omitzero"`
 	Scanner    Scanner     `yaml:"scanner" json:"scanner,omitzero"`
 	Policies   string      `yaml:"policies" json:"policies" jsonschema:"description=a policy file or a folder of them"`
 	Workers    int         `yaml:"workers" json:"workers,omitempty" jsonschema:"minimum=1,maximum=256,description=pushes judged at a time; 16 when left out"`
@@ -94,6 +95,12 @@ type Limits struct {
 	Concurrent        int     `yaml:"concurrent" json:"concurrent,omitempty" jsonschema:"minimum=0,description=requests under way at a time; 16 when left out"`
 }
 
+// Evidence bounds what is read of what is signed about one image.
+type Evidence struct {
+	MaxSize    string `yaml:"maxSize" json:"maxSize,omitempty" jsonschema:"description=of one attestation or bundle\\, as it is stored and decompressed; 16MiB when left out\\, at most 32MiB"`
+	MaxEntries int    `yaml:"maxEntries" json:"maxEntries,omitempty" jsonschema:"minimum=0,maximum=1000,description=referrers of an image\\, and signatures under one tag; 100 when left out"`
+}
+
 // Scanner sets up the embedded vulnerability scanner.
 type Scanner struct {
 	Database   Database        `yaml:"database" json:"database,omitzero"`
@@ -119,6 +126,7 @@ const (
 	defaultTimeout  = 10 * time.Minute
 	defaultMemory   = "4GiB"
 	defaultMaxSize  = "8GiB"
+	defaultEvidence = "16MiB"
 )
 
 // SourceNames lists the registries that report pushes.

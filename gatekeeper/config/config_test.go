@@ -49,6 +49,7 @@ func TestAConfigurationIsReadWithItsDefaults(t *testing.T) {
 			},
 			{Name: "golden", URL: "https://golden.example.com", Auth: config.Auth{DockerConfig: "/run/secrets/config.json"}},
 		},
+		Evidence: config.Evidence{MaxSize: "16MiB"},
 		Scanner: config.Scanner{
 			Database: config.Database{
 				Dir: "/data/vulnerability-database", URL: "https://mirror.example.com/v6/latest.json",
@@ -121,6 +122,8 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"a TUF repository that is none", "policies:", "trustRoots: [{name: acme, tuf: {url: here, rootFile: /r}}]\npolicies:", "trustRoots[0].tuf.url: is no repository's URL"},
 		{"no timestamps", "policies:", "trustRoots: [{name: acme, file: /f, require: {timestamps: 0}}]\npolicies:", "trustRoots[0].require.timestamps: 0 would let certificates count"},
 		{"too many log entries", "policies:", "trustRoots: [{name: acme, file: /f, require: {logEntries: 17}}]\npolicies:", "trustRoots[0].require.logEntries: 17 is out of range"},
+		{"too much evidence", "policies:", "evidence: {maxSize: 1GiB}\npolicies:", "evidence.maxSize: \"1GiB\" is no size up to 32MiB"},
+		{"too many entries", "policies:", "evidence: {maxEntries: 5000}\npolicies:", "evidence.maxEntries: 5000 is out of range"},
 		{"a duration that is none", "maxAge: 24h", "maxAge: tomorrow", "14:"},
 		{"a database URL that is none", "https://mirror.example.com/v6/latest.json", "mirror", "scanner.database.url: is no URL"},
 		{"no policies", "policies: /etc/gatekeeper/policies\n", "", "policies: is missing"},
@@ -209,7 +212,7 @@ func TestTheSchemaKnowsEveryKey(t *testing.T) {
 	if schema.Schema == "" || schema.AdditionalProperties != false {
 		t.Errorf("the schema is not strict: %s", text)
 	}
-	for _, key := range []string{"apiVersion", "kind", "listen", "admin", "storage", "registries", "trustRoots", "scanner", "policies", "workers"} {
+	for _, key := range []string{"apiVersion", "kind", "listen", "admin", "storage", "registries", "trustRoots", "evidence", "scanner", "policies", "workers"} {
 		if schema.Properties[key] == nil {
 			t.Errorf("the schema lacks %s", key)
 		}

@@ -56,6 +56,7 @@ func (c *Config) applyDefaults() {
 	c.Scanner.Timeout = cmp.Or(c.Scanner.Timeout, policy.Duration(defaultTimeout))
 	c.Scanner.Memory = cmp.Or(c.Scanner.Memory, defaultMemory)
 	c.Scanner.MaxSize = cmp.Or(c.Scanner.MaxSize, defaultMaxSize)
+	c.Evidence.MaxSize = cmp.Or(c.Evidence.MaxSize, defaultEvidence)
 	if c.Scanner.Database.Dir == "" {
 		path := strings.TrimPrefix(c.Storage.URL, "sqlite://")
 		c.Scanner.Database.Dir = filepath.Join(filepath.Dir(path), "vulnerability-database")

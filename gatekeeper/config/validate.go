@@ -53,6 +53,7 @@ func (v *validator) validate() {
 	v.storage()
 	v.registries()
 	v.trustRoots()
+	v.evidence()
 	v.scanner()
 	if v.c.Policies == "" {
 		v.failf("$.policies", "is missing; write the path of a policy file or of a folder of them")
@@ -234,6 +235,31 @@ func (v *validator) scanner() {
 	if u, err := url.Parse(s.Database.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		v.failf("$.scanner.database.url", "is no URL; write that of a mirror's latest.json")
 	}
+}
+
+// The limits of the limits of evidence.
+const (
+	maxEvidence = 32 << 20 // bytes
+	maxEntries  = 1000
+)
+
+func (v *validator) evidence() {
+	e := v.c.Evidence
+	if n, err := humanize.ParseBytes(e.MaxSize); err != nil || n == 0 || n > maxEvidence {
+		v.failf("$.evidence.maxSize", "%q is no size up to 32MiB; write 16MiB", e.MaxSize)
+	}
+	if e.MaxEntries < 0 || e.MaxEntries > maxEntries {
+		v.failf("$.evidence.maxEntries", "%d is out of range; write 1 to %d", e.MaxEntries, maxEntries)
+	}
+}
+
+// Bytes is MaxSize in bytes.
+func (e Evidence) Bytes() (int64, error) {
+	n, err := humanize.ParseBytes(e.MaxSize)
+	if err != nil {
+		return 0, fmt.Errorf("evidence.maxSize: %w", err)
+	}
+	return int64(min(n, maxEvidence)), nil
 }
 
 // Bytes are the sizes of the scanner in bytes.

@@ -10,29 +10,44 @@ import (
 // maxSigned is how many signatures and attestations are listed.
 const maxSigned = 20
 
-// signed lists what was found signed, and by whom.
-func signed(b *strings.Builder, ev *policy.Evidence) {
-	if ev == nil || len(ev.Signatures)+len(ev.Attestations) == 0 {
-		return
+// Signature is a line about a signature or an attestation that was found.
+type Signature struct {
+	What string // "signature", or "attestation" with its type
+	Form string // tag, referrer, bundle or notary
+	Who  string // by whom it is, or why it is nobody's
+}
+
+// Signed lists what was found signed, and by whom.
+func Signed(ev *policy.Evidence) []Signature {
+	if ev == nil {
+		return nil
 	}
-	var lines []string
+	var all []Signature
 	for _, s := range ev.Signatures {
-		lines = append(lines, fmt.Sprintf("signature (%s): %s", s.Form, by(s.Result, s.VerifiedBy, s.Identities, s.Reason)))
+		all = append(all, Signature{"signature", s.Form, by(s.Result, s.VerifiedBy, s.Identities, s.Reason)})
 	}
 	for _, a := range ev.Attestations {
 		kind := a.PredicateType
 		if kind == "" {
 			kind = "of no type that can be read"
 		}
-		lines = append(lines, fmt.Sprintf("attestation %s (%s): %s", kind, a.Form, by(a.Result, a.VerifiedBy, a.Identities, a.Reason)))
+		all = append(all, Signature{"attestation " + kind, a.Form, by(a.Result, a.VerifiedBy, a.Identities, a.Reason)})
+	}
+	return all
+}
+
+func signed(b *strings.Builder, ev *policy.Evidence) {
+	all := Signed(ev)
+	if len(all) == 0 {
+		return
 	}
 	b.WriteString("\nSignatures and attestations found:\n")
-	for i, line := range lines {
+	for i, s := range all {
 		if i == maxSigned {
-			fmt.Fprintf(b, "  and %d more; -o json shows all of them\n", len(lines)-i)
+			fmt.Fprintf(b, "  and %d more; -o json shows all of them\n", len(all)-i)
 			return
 		}
-		b.WriteString("  " + line + "\n")
+		fmt.Fprintf(b, "  %s (%s): %s\n", s.What, s.Form, s.Who)
 	}
 }
 

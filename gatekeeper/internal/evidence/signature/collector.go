@@ -91,8 +91,11 @@ const concurrency = 4
 // each verified against every authority. With an error, what was found is
 // returned too; what else there is is not known.
 func (c *Collector) CollectSigned(ctx context.Context, s policy.Subject, authorities []policy.Authority) (gatekeeper.Signed, error) {
-	j := &job{Collector: c, repo: registry.Repository{Registry: s.Registry, Name: s.Repository}, subject: gatekeeper.Descriptor{Digest: s.Digest}}
-	if err := j.prepare(ctx, authorities); err != nil {
+	j := &job{
+		Collector: c, repo: registry.Repository{Registry: s.Registry, Name: s.Repository},
+		subject: gatekeeper.Descriptor{Digest: s.Digest}, authorities: authorities,
+	}
+	if err := j.prepare(ctx); err != nil {
 		return gatekeeper.Signed{}, fmt.Errorf("prepare to verify signatures of %s@%s: %w", s.Repository, s.Digest, err)
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -115,6 +118,8 @@ type job struct {
 	repo    registry.Repository
 	subject gatekeeper.Descriptor
 	trust   verify.Trust
+	// authorities are those of the policies that ask.
+	authorities []policy.Authority
 
 	mu         sync.Mutex
 	found      gatekeeper.Signed
@@ -123,9 +128,9 @@ type job struct {
 }
 
 // prepare turns the authorities into what the verifier needs.
-func (j *job) prepare(ctx context.Context, authorities []policy.Authority) error {
+func (j *job) prepare(ctx context.Context) error {
 	roots := map[string]bool{} // name to whether its certificates count
-	for _, a := range authorities {
+	for _, a := range j.authorities {
 		switch {
 		case a.Keyless != nil:
 			roots[a.TrustRoot] = true
@@ -176,6 +181,9 @@ func (j *job) file(form, manifest, digest string, a verify.Answer) {
 		})
 		return
 	}
+	if !j.known(a) {
+		a.Predicate = nil // a stranger's words are nobody's evidence, and would only take room
+	}
 	if j.predicates += int64(len(a.Predicate)); j.predicates > j.Limits.Predicates {
 		j.exceeded = append(j.exceeded, fmt.Errorf("the attestations have more than %d bytes together; no more are kept", j.Limits.Predicates))
 		return
@@ -183,6 +191,13 @@ func (j *job) file(form, manifest, digest string, a verify.Answer) {
 	j.found.Attestations = append(j.found.Attestations, policy.Attestation{
 		Form: form, Manifest: manifest, Digest: digest, Result: a.Result, VerifiedBy: a.VerifiedBy, Identities: a.Identities, Reason: a.Reason,
 		PredicateType: a.PredicateType, Predicate: a.Predicate,
+	})
+}
+
+// known says whether one of the authorities stands behind an answer.
+func (j *job) known(a verify.Answer) bool {
+	return len(a.VerifiedBy) > 0 || slices.ContainsFunc(a.Identities, func(id policy.Identity) bool {
+		return slices.ContainsFunc(j.authorities, func(who policy.Authority) bool { return who.Matches(id) })
 	})
 }
 

@@ -22,6 +22,9 @@ const (
 	formNotary   = "notary"   // a signature of the Notary Project in such a manifest
 )
 
+// typeDockerManifest is what some clients make of everything.
+const typeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+
 // The tags of cosign's older form.
 const (
 	suffixSignature   = ".sig"
@@ -87,7 +90,8 @@ func (j *job) referrers(ctx context.Context) error {
 	}
 	seen := map[string]bool{}
 	for _, r := range list {
-		if seen[r.Digest] {
+		// An index, or what is not of OCI 1.1, holds no evidence.
+		if seen[r.Digest] || r.MediaType != "" && r.MediaType != ocispec.MediaTypeImageManifest && r.MediaType != typeDockerManifest {
 			continue
 		}
 		seen[r.Digest] = true
@@ -179,7 +183,7 @@ func (j *job) layer(ctx context.Context, form, manifest string, d ocispec.Descri
 		return err
 	}
 	answer, err := j.Verifier.Verify(ctx, j.trust, verify.Item{
-		Subject: j.subject, MediaType: d.MediaType, Annotations: annotations(d), Data: data, At: j.Now(),
+		Subject: j.subject, MediaType: d.MediaType, Annotations: annotations(d), Data: data, MaxSize: limit, At: j.Now(),
 	})
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", d.Digest, err)

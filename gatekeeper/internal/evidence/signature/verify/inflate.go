@@ -2,14 +2,15 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 )
 
-// MaxInflated bounds an item, in bytes, after it was decompressed.
-const MaxInflated = 16 << 20
+// defaultMaxSize bounds an item, in bytes, after it was decompressed.
+const defaultMaxSize = 16 << 20
 
 // inflated decompresses an item that was stored compressed, as clients that
 // handle every layer alike do, up to the limit.
@@ -18,15 +19,16 @@ func inflated(item Item) (Item, *refusal) {
 		return item, nil
 	}
 	// Counted first and kept then, so that what is too large takes no room.
-	n, err := inflate(io.Discard, item.Data)
+	limit := cmp.Or(item.MaxSize, defaultMaxSize)
+	n, err := inflate(io.Discard, item.Data, limit)
 	switch {
 	case err != nil:
 		return item, malformed("it cannot be decompressed: %v", err)
-	case n > MaxInflated:
-		return item, malformed("it inflates to more than %s; at most that much is read", size(MaxInflated))
+	case n > limit:
+		return item, malformed("it inflates to more than %s; at most that much is read", size(limit))
 	}
 	data := bytes.NewBuffer(make([]byte, 0, n))
-	if _, err := inflate(data, item.Data); err != nil {
+	if _, err := inflate(data, item.Data, limit); err != nil {
 		return item, malformed("it cannot be decompressed: %v", err)
 	}
 	item.Data = data.Bytes()
@@ -34,12 +36,12 @@ func inflated(item Item) (Item, *refusal) {
 }
 
 // inflate decompresses up to one byte more than the limit.
-func inflate(w io.Writer, data []byte) (int64, error) {
+func inflate(w io.Writer, data []byte, limit int64) (int64, error) {
 	r, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return 0, err
 	}
-	n, err := io.Copy(w, io.LimitReader(r, MaxInflated+1))
+	n, err := io.Copy(w, io.LimitReader(r, limit+1))
 	return n, errors.Join(err, r.Close())
 }
 

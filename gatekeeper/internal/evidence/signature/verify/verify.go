@@ -50,8 +50,9 @@ type Item struct {
 	Subject     gatekeeper.Descriptor `json:"subject"`   // what it has to speak about
 	MediaType   string                `json:"mediaType"` // of the layer; one that Knows knows
 	Annotations map[string]string     `json:"annotations,omitempty"`
-	At          time.Time             `json:"at"` // for what does not prove its own time: the Notary Project's certificates
-	Data        []byte                `json:"-"`  // the layer
+	At          time.Time             `json:"at"`                // for what does not prove its own time: the Notary Project's certificates
+	MaxSize     int64                 `json:"maxSize,omitempty"` // of the data when it was decompressed, in bytes; 16 MiB when zero
+	Data        []byte                `json:"-"`                 // the layer
 }
 
 // Answer is the outcome of looking at one item.
