@@ -41,13 +41,7 @@ func (v *validator) trustRoots() {
 	seen := map[string]bool{}
 	for i, r := range v.c.TrustRoots {
 		at := fmt.Sprintf("$.trustRoots[%d]", i)
-		switch {
-		case !registryName.MatchString(r.Name):
-			v.failf(at+".name", "%q is no name; use up to 63 of a-z, 0-9 and - as in a DNS label", r.Name)
-		case seen[r.Name]:
-			v.failf(at+".name", "%q is there twice; names are unique", r.Name)
-		}
-		seen[r.Name] = true
+		v.name(at+".name", r.Name, seen)
 		if (r.File == "") == (r.TUF == nil) {
 			v.failf(at, "has to have one of file and tuf")
 		}

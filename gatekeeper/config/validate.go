@@ -22,9 +22,9 @@ const maxConcurrent = 256
 // maxTokenServers bounds how many hosts a registry's credentials may go to.
 const maxTokenServers = 16
 
-// registryName is a DNS label: it becomes part of a URL's path and a metric's
-// label.
-var registryName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+// dnsLabel is what names are: they become part of a URL's path, a metric's
+// label and a folder's name.
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // hostName is a name as DNS has them.
 var hostName = regexp.MustCompile(`^(?i)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
@@ -118,18 +118,23 @@ func (v *validator) registries() {
 	seen := map[string]bool{}
 	for i, r := range v.c.Registries {
 		at := fmt.Sprintf("$.registries[%d]", i)
-		switch {
-		case !registryName.MatchString(r.Name):
-			v.failf(at+".name", "%q is no name; use up to 63 of a-z, 0-9 and - as in a DNS label", r.Name)
-		case seen[r.Name]:
-			v.failf(at+".name", "%q is there twice; names are unique", r.Name)
-		}
-		seen[r.Name] = true
+		v.name(at+".name", r.Name, seen)
 		v.registry(at, r)
 	}
 	if len(v.c.SourceNames()) == 0 {
 		v.failf("$.registries", "none reports pushes; give the source registry a notifications section")
 	}
+}
+
+// name checks a name, which nothing of its kind has had before.
+func (v *validator) name(path, name string, seen map[string]bool) {
+	switch {
+	case !dnsLabel.MatchString(name):
+		v.failf(path, "%q is no name; use up to 63 of a-z, 0-9 and - as in a DNS label", name)
+	case seen[name]:
+		v.failf(path, "%q is there twice; names are unique", name)
+	}
+	seen[name] = true
 }
 
 func (v *validator) registry(at string, r Registry) {

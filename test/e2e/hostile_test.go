@@ -113,19 +113,7 @@ const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 // which limit it met.
 func TestHostileEvidenceCostsLittle(t *testing.T) {
 	h := newHostile(t)
-	s := &harness.Stack{Dir: t.TempDir(), Relay: harness.NewRelay(t)}
-	keys := harness.GenerateKeys(t, s.Dir, "ci")
-	s.Write(t, "secret", "s")
-	s.Write(t, "policy.yaml", strings.ReplaceAll(strings.Replace(signedPolicy, "team-*/**", "**", 1), "{{KEY}}", keys.Public))
-	s.Write(t, "gatekeeper.yaml", fmt.Sprintf(`apiVersion: gatekeeper/v1alpha1
-kind: Configuration
-listen: {webhooks: "127.0.0.1:0", admin: "127.0.0.1:0"}
-storage: {url: "sqlite://%[1]s/gatekeeper.db"}
-registries:
-  - {name: staging, url: "%[2]s", notifications: {format: distribution, secretFile: "%[1]s/secret"}}
-  - {name: golden, url: "http://127.0.0.1:1"}
-policies: "%[1]s/policy.yaml"
-`, s.Dir, h.URL))
+	s := harness.NewServiceFor(t, strings.TrimPrefix(h.URL, "http://"), "127.0.0.1:1", strings.Replace(signedPolicy, "team-*/**", "**", 1))
 	cases := map[string]struct {
 		prepare func(repository string, image map[string]any)
 		says    string
@@ -163,24 +151,19 @@ policies: "%[1]s/policy.yaml"
 			h.refer(t, repository, image, map[string]any{"mediaType": bundleType, "digest": digestOf([]byte("huge")), "size": 10 << 30})
 		}, "it has 10737418240 bytes; at most 16777216 are read"},
 	}
-	s.Serve(t)
-	ask := func(name string) string {
+	images := map[string]string{}
+	for name, tt := range cases {
 		repository := strings.ReplaceAll(name, " ", "-")
 		image := h.image(t, repository)
-		cases[name].prepare(repository, image)
-		status, answer := harness.Post(t, s.Admin+"/api/v1/check", "", "application/json",
-			marshal(t, map[string]any{"image": strings.TrimPrefix(h.URL, "http://") + "/" + repository + ":v1@" + image["digest"].(string)})) //nolint:errcheck,forcetypeassert // it is one
-		if status != http.StatusOK {
-			t.Fatalf("%s: %d %s", name, status, answer)
-		}
-		return string(answer)
+		tt.prepare(repository, image)
+		images[name] = s.Staging + "/" + repository + ":v1@" + image["digest"].(string) //nolint:errcheck,forcetypeassert // it is one
 	}
-	ask("nothing") // starts what is needed
+	s.Judge(t, images["nothing"]) // starts what is needed
 	for name, tt := range cases {
 		idle := tree(t, s.Process.Cmd.Process.Pid)
 		peak := watch(t, s.Process.Cmd.Process.Pid, func() {
 			started := time.Now()
-			answer := ask(name)
+			answer := s.Judge(t, images[name])
 			t.Logf("%s: %s", name, time.Since(started).Round(time.Millisecond))
 			if !strings.Contains(answer, tt.says) || strings.Contains(answer, `"verdict":"promoted"`) {
 				t.Errorf("%s: no finding says %q:\n%s", name, tt.says, answer)

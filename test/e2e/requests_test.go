@@ -1,13 +1,11 @@
 package e2e_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -55,7 +53,7 @@ metadata: {name: attested}
 spec:
   from: staging
   match: {repositories: ["**"]}
-  signatures: [{name: ci, anyOf: [{keyFile: %q}]}]
+  signatures: [{name: ci, anyOf: [{keyFile: "{{KEY}}"}]}]
   attestations:
     - {name: tests, predicateType: "https://in-toto.io/attestation/test-result/v0.1", signedBy: [ci], expression: 'predicate.result == "PASSED"'}
     - {name: build, predicateType: "https://slsa.dev/provenance/v1", signedBy: [ci]}
@@ -70,37 +68,20 @@ func TestAJudgementTakesHalfTheRequestsOfCosign(t *testing.T) {
 	t.Parallel()
 	registry := harness.StartRegistry(t, "", "")
 	proxy := newCounter(t, registry)
-	s := &harness.Stack{Dir: t.TempDir(), Relay: harness.NewRelay(t)}
-	keys := harness.GenerateKeys(t, s.Dir, "ci")
+	s := harness.NewServiceFor(t, proxy.host(), "127.0.0.1:1", evidencePolicy)
 	s.Write(t, "predicate.json", `{"result":"PASSED"}`)
 	s.Write(t, "trusted_root.json", `{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`)
-	s.Write(t, "secret", "s")
-	s.Write(t, "policy.yaml", fmt.Sprintf(evidencePolicy, keys.Public))
-	s.Write(t, "gatekeeper.yaml", fmt.Sprintf(`apiVersion: gatekeeper/v1alpha1
-kind: Configuration
-listen: {webhooks: "127.0.0.1:0", admin: "127.0.0.1:0"}
-storage: {url: "sqlite://%[1]s/gatekeeper.db"}
-registries:
-  - {name: staging, url: "http://%[2]s", notifications: {format: distribution, secretFile: "%[1]s/secret"}}
-  - {name: golden, url: "http://127.0.0.1:1"}
-policies: "%[1]s/policy.yaml"
-`, s.Dir, proxy.host()))
-	s.Serve(t)
 	ask := func(image string) {
-		body, err := json.Marshal(map[string]string{"image": image})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if status, answer := harness.Post(t, s.Admin+"/api/v1/check", "", "application/json", body); status != http.StatusOK || !bytes.Contains(answer, []byte(`"verdict":"promoted"`)) {
-			t.Fatalf("%d %s", status, answer)
+		if answer := s.Judge(t, image); !strings.Contains(answer, `"verdict":"promoted"`) {
+			t.Fatal(answer)
 		}
 	}
 	for form, flags := range harness.Forms() {
-		first := evidenced(t, s, keys, registry, "team-a/"+form+"-first", flags)
+		first := evidenced(t, s, registry, "team-a/"+form+"-first", flags)
 		ask(proxy.host() + "/team-a/" + form + "-first:v1@" + first)
-		digest := evidenced(t, s, keys, registry, "team-a/"+form, flags)
+		digest := evidenced(t, s, registry, "team-a/"+form, flags)
 		through := proxy.host() + "/team-a/" + form + "@" + digest
-		common := append([]string{"--key", keys.Public, "--insecure-ignore-tlog", "--allow-http-registry"}, flags...)
+		common := append([]string{"--key", s.Keys.Public, "--insecure-ignore-tlog", "--allow-http-registry"}, flags...)
 		if form == "bundle" {
 			common = append(common, "--trusted-root", s.Path("trusted_root.json"))
 		}
@@ -124,11 +105,11 @@ func predicateTypes() []string {
 }
 
 // evidenced pushes an image and has cosign sign and attest it.
-func evidenced(t *testing.T, s *harness.Stack, keys harness.KeyPair, registry, repository string, flags []string) string {
+func evidenced(t *testing.T, s *harness.Stack, registry, repository string, flags []string) string {
 	t.Helper()
 	digest := harness.Push(t, registry+"/"+repository+":v1").String()
 	image := registry + "/" + repository + "@" + digest
-	common := append([]string{"--key", keys.Private, "--tlog-upload=false", "--yes", "--allow-http-registry"}, flags...)
+	common := append([]string{"--key", s.Keys.Private, "--tlog-upload=false", "--yes", "--allow-http-registry"}, flags...)
 	harness.Cosign(t, append(append([]string{"sign"}, common...), image)...)
 	for _, predicateType := range predicateTypes() {
 		harness.Cosign(t, append(append([]string{"attest", "--type", predicateType, "--predicate", s.Path("predicate.json")}, common...), image)...)

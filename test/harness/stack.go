@@ -47,6 +47,25 @@ func NewStack(tb testing.TB, policy string) *Stack {
 	s.Keys = GenerateKeys(tb, s.Dir, "ci")
 	s.Staging = StartRegistry(tb, s.Relay.URL+"/webhooks/staging", WebhookSecret)
 	s.Golden = StartRegistry(tb, "", "")
+	s.Configure(tb, policy)
+	s.Serve(tb)
+	return s
+}
+
+// NewServiceFor starts the gatekeeper alone, between registries that the test
+// provides.
+func NewServiceFor(tb testing.TB, staging, golden, policy string) *Stack {
+	tb.Helper()
+	s := &Stack{Dir: tb.TempDir(), Relay: NewRelay(tb), Staging: staging, Golden: golden}
+	s.Keys = GenerateKeys(tb, s.Dir, "ci")
+	s.Configure(tb, policy)
+	s.Serve(tb)
+	return s
+}
+
+// Configure writes the configuration with one policy.
+func (s *Stack) Configure(tb testing.TB, policy string) {
+	tb.Helper()
 	s.Write(tb, "policies/policy.yaml", strings.ReplaceAll(policy, "{{KEY}}", s.Keys.Public))
 	s.Write(tb, "secret", WebhookSecret+"\n")
 	s.Write(tb, "gatekeeper.yaml", fmt.Sprintf(`apiVersion: gatekeeper/v1alpha1
@@ -61,8 +80,21 @@ registries:
     url: http://%[3]s
 policies: "%[1]s/policies"
 `, s.Dir, s.Staging, s.Golden))
-	s.Serve(tb)
-	return s
+}
+
+// Judge asks for a judgement of an image without effect, and returns the
+// answer.
+func (s *Stack) Judge(tb testing.TB, image string) string {
+	tb.Helper()
+	body, err := json.Marshal(map[string]string{"image": image})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	status, answer := Post(tb, s.Admin+"/api/v1/check", "", "application/json", body)
+	if status != http.StatusOK {
+		tb.Fatalf("judge %s: %d %s", image, status, answer)
+	}
+	return string(answer)
 }
 
 // Serve starts the gatekeeper, or starts it again.
