@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -12,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Authority is somebody whose signature counts: a public key, an identity in
@@ -43,8 +46,20 @@ type Identity struct {
 	Claims map[string]string `json:"claims,omitempty"`
 }
 
-// key tells identities apart when signers are counted.
-func (i Identity) key() string { return i.TrustRoot + "\x00" + i.Issuer + "\x00" + i.Subject }
+// key tells identities apart when signers are counted. The trust root is no
+// part of it: one certificate can be of two of them.
+func (i Identity) key() string { return fmt.Sprintf("%q %q", i.Issuer, i.Subject) }
+
+// maxIdentity bounds what a certificate says, and the patterns for it, in
+// bytes. Claims are URLs, names and digests.
+const maxIdentity = 2048
+
+// legible says whether a text out of a certificate can be compared at all.
+// One with a line break in it, a NUL or what is no UTF-8 fits no pattern that
+// anybody would write on purpose.
+func legible(text string) bool {
+	return text != "" && len(text) <= maxIdentity && utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
 
 // Keyless says which identities are the authority.
 type Keyless struct {
@@ -57,11 +72,11 @@ type Keyless struct {
 // by its issuer, with its subject and every one of its claims.
 func (a Authority) Matches(i Identity) bool {
 	k := a.Keyless
-	if k == nil || i.TrustRoot != a.TrustRoot || i.Issuer == "" || i.Subject == "" {
+	if k == nil || i.TrustRoot != a.TrustRoot || !legible(i.Issuer) || !legible(i.Subject) {
 		return false
 	}
 	for name, want := range k.claims {
-		if !want.MatchString(i.Claims[name]) {
+		if claim := i.Claims[name]; !legible(claim) || !want.MatchString(claim) {
 			return false
 		}
 	}
@@ -141,17 +156,17 @@ func idOf(parts ...any) string {
 // about.
 func newKeyless(ref KeylessReference) (_ Authority, key string, err error) {
 	k := &Keyless{claims: map[string]*regexp.Regexp{}}
-	if k.issuer, err = oneOf(ref.Issuer, ref.IssuerRegExp); err != nil {
+	if k.issuer, err = oneOf(ref.Issuer, ref.IssuerRegExp, anyURL); err != nil {
 		return Authority{}, "issuer", err
 	}
-	if k.identity, err = oneOf(ref.Identity, ref.IdentityRegExp); err != nil {
+	if k.identity, err = oneOf(ref.Identity, ref.IdentityRegExp, anyURL, anyMail); err != nil {
 		return Authority{}, "identity", err
 	}
-	for name, pattern := range ref.Claims {
+	for _, name := range slices.Sorted(maps.Keys(ref.Claims)) {
 		if !slices.Contains(Claims(), name) {
 			return Authority{}, "claims", fmt.Errorf("%q is no claim; known: %s", name, strings.Join(Claims(), ", "))
 		}
-		if k.claims[name], err = oneOf(pattern, ""); err != nil {
+		if k.claims[name], err = oneOf(ref.Claims[name], ""); err != nil {
 			return Authority{}, "claims", fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -162,50 +177,115 @@ func newKeyless(ref KeylessReference) (_ Authority, key string, err error) {
 	return Authority{ID: idOf("keyless", ref), TrustRoot: ref.TrustRoot, Keyless: k}, "", nil
 }
 
-// oneOf compiles a glob, in which * stands for any text, or a regular
-// expression for the whole value. A pattern that takes anything is a mistake:
-// everybody can have a certificate.
-func oneOf(glob, expression string) (*regexp.Regexp, error) {
+// oneOf compiles a glob or a regular expression for the whole value. A pattern
+// that takes any of the strangers is a mistake: everybody can have a
+// certificate.
+func oneOf(glob, expression string, strangers ...string) (*regexp.Regexp, error) {
 	pattern := expression
 	switch {
 	case glob == "" && expression == "":
 		return nil, errors.New("missing; write a value, in which * stands for any text, or a regular expression for the whole of it")
 	case glob != "" && expression != "":
 		return nil, errors.New("both a value and a regular expression; keep one")
+	case len(glob)+len(expression) > maxIdentity:
+		return nil, fmt.Errorf("%d bytes; write at most %d", len(glob)+len(expression), maxIdentity)
 	case glob != "":
-		pattern = strings.ReplaceAll(regexp.QuoteMeta(glob), `\*`, `.*`)
+		pattern = globPattern(glob)
+	}
+	// By itself first: "a)|(?:b" is no expression, but would be one between
+	// the brackets below, with ends that nothing holds.
+	if _, err := regexp.Compile(pattern); err != nil {
+		return nil, fmt.Errorf("no regular expression: %w", err)
 	}
 	compiled, err := regexp.Compile(`\A(?:` + pattern + `)\z`)
 	if err != nil {
 		return nil, fmt.Errorf("no regular expression: %w", err)
 	}
-	if compiled.MatchString("") || compiled.MatchString("~anybody~") {
+	if slices.ContainsFunc(append(strangers, "", "~anybody~"), compiled.MatchString) {
 		return nil, fmt.Errorf("%q takes anything; name who it has to be", glob+expression)
 	}
 	return compiled, nil
 }
 
+// globPattern turns a glob into a regular expression. A * stands for any text;
+// one in front of an @ stands for text without an @. So the branch "x@refs/tags/v1"
+// of any repository is not taken for the tag in "https://github.com/acme/*@refs/tags/*".
+func globPattern(glob string) string {
+	var b strings.Builder
+	for rest := glob; ; {
+		before, after, star := strings.Cut(rest, "*")
+		b.WriteString(regexp.QuoteMeta(before))
+		switch {
+		case !star:
+			return b.String()
+		case strings.Contains(after, "@"):
+			b.WriteString("[^@]*")
+		default:
+			b.WriteString(".*")
+		}
+		rest = after
+	}
+}
+
+// anyURL and anyMail are identities that nobody has. What takes them takes
+// every identity of their kind.
+const (
+	anyURL  = "https://~anybody~.example/~anybody~"
+	anyMail = "~anybody~@~anybody~.example"
+)
+
 // newNotary reads a Notary Project entry.
 func newNotary(ref NotaryReference) (_ Authority, key string, err error) {
-	for key, text := range map[string]string{"certificates": ref.Certificates, "timestampCertificates": ref.TimestampCertificates} {
-		if text == "" && key == "timestampCertificates" {
-			continue
-		}
-		if err := checkCertificates(text); err != nil {
-			return Authority{}, key, err
+	if err := checkCertificates(ref.Certificates); err != nil {
+		return Authority{}, "certificateFile", err
+	}
+	if ref.TimestampCertificates != "" {
+		if err := checkCertificates(ref.TimestampCertificates); err != nil {
+			return Authority{}, "timestampCertificateFile", err
 		}
 	}
-	if len(ref.Identities) == 0 {
-		return Authority{}, "identities", errors.New(`missing; write for example "x509.subject: C=US, ST=WA, O=acme"`)
+	if len(ref.Identities) == 0 || len(ref.Identities) > maxAnyOf {
+		return Authority{}, "identities", fmt.Errorf(`%d entries; write at least one like %q, and at most %d`, len(ref.Identities), subjectExample, maxAnyOf)
 	}
 	for _, id := range ref.Identities {
-		if rest, ok := strings.CutPrefix(id, "x509.subject:"); !ok || strings.TrimSpace(rest) == "" || len(id) > maxNotaryIdentity {
-			return Authority{}, "identities", fmt.Errorf(`%q; write for example "x509.subject: C=US, ST=WA, O=acme"`, clean(id))
+		if err := checkSubject(id); err != nil {
+			return Authority{}, "identities", fmt.Errorf("%q: %w; write for example %q", clean(id), err, subjectExample)
 		}
 	}
 	return Authority{ID: idOf("notary", ref), Notary: &Notary{
 		Certificates: []byte(ref.Certificates), TimestampCertificates: []byte(ref.TimestampCertificates), Identities: ref.Identities,
 	}}, "", nil
+}
+
+const subjectExample = "x509.subject: C=US, ST=WA, O=acme"
+
+// checkSubject finds what would make every verification fail later: a
+// subject has to name country, state and organisation (Notary Project,
+// trust-store-trust-policy.md, "Trusted Identities Constraints").
+func checkSubject(id string) error {
+	name, ok := strings.CutPrefix(id, "x509.subject:")
+	if !ok {
+		return errors.New("it does not begin with x509.subject:")
+	}
+	if len(id) > maxNotaryIdentity {
+		return fmt.Errorf("%d bytes; the limit is %d", len(id), maxNotaryIdentity)
+	}
+	seen := map[string]bool{}
+	for attribute := range strings.SplitSeq(strings.ReplaceAll(name, `\,`, " "), ",") {
+		kind, value, _ := strings.Cut(attribute, "=")
+		kind = strings.ToUpper(strings.TrimSpace(kind))
+		if kind == "S" {
+			kind = "ST"
+		}
+		if seen[kind] || strings.TrimSpace(value) == "" {
+			return fmt.Errorf("%s is empty or there twice", cmp.Or(kind, "an attribute"))
+		}
+		seen[kind] = true
+	}
+	if !seen["C"] || !seen["ST"] || !seen["O"] {
+		return errors.New("C, ST and O have to be there")
+	}
+	return nil
 }
 
 // maxNotaryIdentity bounds a distinguished name, in bytes.
