@@ -53,17 +53,20 @@ match: {repositories: ["**"]}
 wait: 1h
 promote: {to: golden, repository: "{{ .Repository }}", tags: ["{{ .Tag }}"]}
 `+rules)
-	parsed, err := policyfile.Parse("test.yaml", []byte(text), func(name string) ([]byte, error) {
-		data, ok := f[name]
-		if !ok {
-			return nil, fmt.Errorf("no file %s", name)
-		}
-		return data, nil
-	})
+	parsed, err := policyfile.Parse("test.yaml", []byte(text), f.read)
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, text)
 	}
 	return parsed[0].Compiled, nil
+}
+
+// read is the policyfile.ReadFile of the files.
+func (f files) read(name string) ([]byte, error) {
+	data, ok := f[name]
+	if !ok {
+		return nil, fmt.Errorf("no file %s", name)
+	}
+	return data, nil
 }
 
 func (f files) compile(tb testing.TB, rules string) *policy.Compiled {
