@@ -157,10 +157,10 @@ func idOf(parts ...any) string {
 func newKeyless(ref KeylessReference) (_ Authority, key string, err error) {
 	k := &Keyless{claims: map[string]*regexp.Regexp{}}
 	if k.issuer, err = oneOf(ref.Issuer, ref.IssuerRegExp, anyURL); err != nil {
-		return Authority{}, "issuer", err
+		return Authority{}, keyOf("issuer", ref.Issuer, ref.IssuerRegExp), err
 	}
 	if k.identity, err = oneOf(ref.Identity, ref.IdentityRegExp, anyURL, anyMail); err != nil {
-		return Authority{}, "identity", err
+		return Authority{}, keyOf("identity", ref.Identity, ref.IdentityRegExp), err
 	}
 	for _, name := range slices.Sorted(maps.Keys(ref.Claims)) {
 		if !slices.Contains(Claims(), name) {
@@ -175,6 +175,15 @@ func newKeyless(ref KeylessReference) (_ Authority, key string, err error) {
 		k.text += fmt.Sprintf(" with %s %s", name, ref.Claims[name])
 	}
 	return Authority{ID: idOf("keyless", ref), TrustRoot: ref.TrustRoot, Keyless: k}, "", nil
+}
+
+// keyOf is the key that was written: that of the value, or of the regular
+// expression.
+func keyOf(key, glob, expression string) string {
+	if glob == "" && expression != "" {
+		return key + "RegExp"
+	}
+	return key
 }
 
 // oneOf compiles a glob or a regular expression for the whole value. A pattern
