@@ -103,7 +103,7 @@ func everyField(t reflect.Type) any {
 	case t == reflect.TypeFor[policy.Date]():
 		return "2026-12-31"
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // a policy has no others
 	case reflect.Pointer:
 		return everyField(t.Elem())
 	case reflect.Slice:
@@ -112,8 +112,8 @@ func everyField(t reflect.Type) any {
 		return map[string]any{}
 	case reflect.Struct:
 		all := map[string]any{}
-		for i := range t.NumField() {
-			all[t.Field(i).Tag.Get("yaml")] = everyField(t.Field(i).Type)
+		for field := range t.Fields() {
+			all[field.Tag.Get("yaml")] = everyField(field.Type)
 		}
 		return all
 	case reflect.Bool:

@@ -274,7 +274,7 @@ const subjectExample = "x509.subject: C=US, ST=WA, O=acme"
 func checkSubject(id string) error {
 	name, ok := strings.CutPrefix(id, "x509.subject:")
 	if !ok {
-		return errors.New("it does not begin with x509.subject:")
+		return errors.New("x509.subject: is not what it begins with")
 	}
 	if len(id) > maxNotaryIdentity {
 		return fmt.Errorf("%d bytes; the limit is %d", len(id), maxNotaryIdentity)
@@ -292,7 +292,7 @@ func checkSubject(id string) error {
 		seen[kind] = true
 	}
 	if !seen["C"] || !seen["ST"] || !seen["O"] {
-		return errors.New("C, ST and O have to be there")
+		return errors.New("one of C, ST and O is missing")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -361,6 +362,41 @@ func TestWhatRulesSeeOfSigners(t *testing.T) {
 			}
 			if got := policy.Evaluate(c, ev, received()); got.Verdict != tt.want {
 				t.Errorf("%s, want %s: %+v", got.Verdict, tt.want, got.Findings)
+			}
+		})
+	}
+}
+
+// A remedy is a command that can be pasted: for whom is missing, quoted where a
+// shell would read more into it.
+func TestWhatToDoAboutSigners(t *testing.T) {
+	t.Parallel()
+	const image = "REGISTRY/team-a/app@sha256:abababababababababababababababababababababababababababababababab"
+	const uri = "https://acme.example/a?b=1&c='d'"
+	f := newFiles(t)
+	for name, tt := range map[string]struct {
+		authorities, rule string
+		signed            []by
+		want              string
+	}{
+		"a key":                        {threshold("1", keyA), "", nil, `sign the digest as "ci": cosign sign --key KEY ` + image},
+		"an identity":                  {threshold("1", ann), "", nil, `sign the digest as "ci": cosign sign ` + image},
+		"the Notary Project":           {threshold("1", notaryAll), "", nil, `sign the digest as "ci": notation sign ` + image},
+		"a key among others":           {threshold("1", notaryAll+", "+ann+", "+keyA), "", nil, `sign the digest as "ci": cosign sign --key KEY ` + image},
+		"an identity after a key":      {threshold("2", ann+", "+keyA), "", []by{key("a")}, `have another of the signers sign the digest as "ci": cosign sign ` + image},
+		"a key after an identity":      {threshold("2", ann+", "+keyA), "", []by{mail("ann@acme.example")}, `have another of the signers sign the digest as "ci": cosign sign --key KEY ` + image},
+		"the Notary Project after all": {threshold("3", ann+", "+keyA+", "+notaryAll), "", []by{mail("ann@acme.example"), key("a")}, `have another of the signers sign the digest as "ci": notation sign ` + image},
+		"an attestation": {
+			threshold("1", keyA+", "+notaryAll), `attestations: [{name: rule, predicateType: "` + uri + `", signedBy: [ci]}]`, nil,
+			`attest it as "ci": cosign attest --key KEY --type 'https://acme.example/a?b=1&c='\''d'\''' --predicate FILE ` + image,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := f.compile(t, "authorities: ["+tt.authorities+"]\n"+cmp.Or(tt.rule, "signatures: [{name: rule, signedBy: [ci]}]"))
+			got := policy.Evaluate(c, evidence(t, f, c, false, tt.signed...), received()).Findings
+			if len(got) != 1 || got[0].Remedy != tt.want {
+				t.Errorf("%+v\nwant %s", got, tt.want)
 			}
 		})
 	}

@@ -34,7 +34,7 @@ func (e *evaluation) checkSignature(rule string, names []string) {
 	}
 	f := Finding{
 		Check: CheckSignatures, Rule: rule, Expected: "a signature by " + q.String(),
-		Remedy: "sign the digest as " + quoted(names) + ": " + q.command("cosign sign", "REGISTRY/"+e.subject()),
+		Remedy: q.remedy("sign the digest", names) + q.command("cosign sign", "REGISTRY/"+e.subject()),
 	}
 	f.Outcome, f.Reason, f.Found = e.classify(count, q.some(), "signature")
 	e.add(f)
@@ -79,7 +79,7 @@ func (e *evaluation) checkAttestation(rule Attested, expr *expression) {
 	}
 	f := Finding{
 		Check: CheckAttestations, Rule: rule.Name, Expected: "an attestation" + ofType + rule.PredicateType + " by " + q.String(),
-		Remedy: "attest it as " + quoted(rule.SignedBy) + ": " + q.command("cosign attest", "--type "+word(rule.PredicateType)+" --predicate FILE REGISTRY/"+e.subject()),
+		Remedy: q.remedy("attest it", rule.SignedBy) + q.command("cosign attest", "--type "+word(rule.PredicateType)+" --predicate FILE REGISTRY/"+e.subject()),
 	}
 	switch p, ok := e.problem(PartSignatures, ""); {
 	case ok:

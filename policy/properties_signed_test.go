@@ -57,6 +57,15 @@ func strange() []by {
 	}
 }
 
+// enough is evidence that makes a yes.
+func enough() []by {
+	var all []by
+	for _, signer := range []by{key("a"), key("b"), key("c"), mail("ann@acme.example"), mail("ben@acme.example")} {
+		all = append(all, saying(signer, `{"m":{"a":1,"b":2,"c":3,"d":4,"e":5}}`))
+	}
+	return all
+}
+
 // some draws pieces of evidence, with some of them twice.
 func some(t *rapid.T, from []by, label string) []by {
 	var chosen []by
@@ -64,6 +73,18 @@ func some(t *rapid.T, from []by, label string) []by {
 		chosen = append(chosen, from[i])
 	}
 	return chosen
+}
+
+// both draws signatures and attestations.
+func both(t *rapid.T) (signatures, attestations []by) {
+	signatures, attestations = some(t, pool(), "signatures"), some(t, pool(), "attestations")
+	switch rapid.IntRange(0, 3).Draw(t, "beside") {
+	case 0:
+		return append(signatures, enough()...), append(attestations, enough()...)
+	case 1:
+		return enough(), nil
+	}
+	return signatures, attestations
 }
 
 // found is evidence of some signatures and attestations.
@@ -80,7 +101,7 @@ func TestRemovingEvidenceTurnsNoNoIntoAYes(t *testing.T) {
 	c := f.compile(t, quorate(rand.New(rand.NewSource(1))))
 	promoted := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		signatures, attestations := some(rt, pool(), "signatures"), some(rt, pool(), "attestations")
+		signatures, attestations := both(rt)
 		before := policy.Evaluate(c, found(t, f, c, signatures, attestations), received())
 		if before.Verdict == policy.VerdictPromoted {
 			promoted++
@@ -105,7 +126,7 @@ func TestWhatStrangersAddChangesNothingButTheWait(t *testing.T) {
 	c := f.compile(t, quorate(rand.New(rand.NewSource(1))))
 	verdicts := map[policy.Verdict]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		signatures, attestations := some(rt, pool(), "signatures"), some(rt, pool(), "attestations")
+		signatures, attestations := both(rt)
 		before, after := found(t, f, c, signatures, attestations), found(t, f, c,
 			append(slices.Clone(signatures), some(rt, strange(), "more signatures")...), append(slices.Clone(attestations), some(rt, strange(), "more attestations")...))
 		if rapid.IntRange(0, 3).Draw(rt, "trouble") == 0 {
@@ -131,7 +152,7 @@ func TestOrderChangesNoByte(t *testing.T) {
 	t.Parallel()
 	f := newFiles(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		signatures, attestations := some(rt, pool(), "signatures"), some(rt, pool(), "attestations")
+		signatures, attestations := both(rt)
 		judge := func(seed int64) []byte {
 			r := rand.New(rand.NewSource(seed))
 			shuffle(r, signatures)

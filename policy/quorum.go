@@ -57,33 +57,40 @@ func (q *quorum) reached() bool {
 // some says who signed when not enough did, of the group that lacks the
 // fewest; empty when nobody did.
 func (q *quorum) some() string {
-	text, least := "", 0
-	for i, g := range q.groups {
-		n := g.matched(q.signers[i])
-		if n == 0 || text != "" && g.threshold-n >= least {
-			continue
-		}
-		least = g.threshold - n
-		text = fmt.Sprintf("%d of %d signers (%s)", n, g.threshold, strings.Join(g.names(q.signers[i]), ", "))
+	i, n := q.closest()
+	if n == 0 {
+		return ""
 	}
-	return text
-}
-
-// names lists the authorities who signed.
-func (g group) names(signers map[string][]int) []string {
-	signed := map[int]bool{}
-	for _, authorities := range signers {
-		for _, i := range authorities {
-			signed[i] = true
-		}
-	}
+	g := q.groups[i]
 	var names []string
-	for i, a := range g.anyOf {
-		if signed[i] {
+	for j, a := range g.anyOf {
+		if signedAs(q.signers[i], j) {
 			names = append(names, a.String())
 		}
 	}
-	return names
+	return fmt.Sprintf("%d of %d signers (%s)", n, g.threshold, strings.Join(names, ", "))
+}
+
+// closest returns the group with signers that lacks the fewest, and how many
+// signed; the first when nobody did.
+func (q *quorum) closest() (i, signed int) {
+	for j, g := range q.groups {
+		n := g.matched(q.signers[j])
+		if n > 0 && (signed == 0 || g.threshold-n < q.groups[i].threshold-signed) {
+			i, signed = j, n
+		}
+	}
+	return i, signed
+}
+
+// signedAs says whether somebody signed as an authority.
+func signedAs(signers map[string][]int, authority int) bool {
+	for _, authorities := range signers {
+		if slices.Contains(authorities, authority) {
+			return true
+		}
+	}
+	return false
 }
 
 // String says by whom, for people.
@@ -95,17 +102,33 @@ func (q *quorum) String() string {
 	return strings.Join(names, "; or ")
 }
 
-// command is what the developer runs, as the first of the authorities would.
-// cosign is the program for keys and identities; the Notary Project has its
-// own, and only for signatures.
+// command is what the developer runs, as the first of the authorities would
+// who did not sign yet. cosign is the program for keys and identities; the
+// Notary Project has its own, for signatures alone.
 func (q *quorum) command(program, rest string) string {
-	if len(q.groups) > 0 && len(q.groups[0].anyOf) > 0 {
-		switch a := q.groups[0].anyOf[0]; {
+	closest, _ := q.closest()
+	if closest >= len(q.groups) {
+		return program + " " + rest
+	}
+	for i, a := range q.groups[closest].anyOf {
+		attests := a.Notary == nil
+		switch {
+		case signedAs(q.signers[closest], i), !attests && program != "cosign sign":
+			continue
 		case a.PublicKey != nil:
-			program += " --key KEY"
-		case a.Notary != nil && program == "cosign sign":
-			program = "notation sign"
+			return program + " --key KEY " + rest
+		case !attests:
+			return "notation sign " + rest
 		}
+		return program + " " + rest
 	}
 	return program + " " + rest
+}
+
+// remedy is what to do, by whom.
+func (q *quorum) remedy(what string, names []string) string {
+	if q.some() != "" {
+		return "have another of the signers " + what + " as " + quoted(names) + ": "
+	}
+	return what + " as " + quoted(names) + ": "
 }
