@@ -50,6 +50,15 @@ type Identity struct {
 // part of it: one certificate can be of two of them.
 func (i Identity) key() string { return fmt.Sprintf("%q %q", i.Issuer, i.Subject) }
 
+// String names the identity for people.
+func (i Identity) String() string {
+	text := i.Subject + " (issued by " + i.Issuer
+	if i.TrustRoot != DefaultTrustRoot {
+		text += ", certified by " + i.TrustRoot
+	}
+	return text + ")"
+}
+
 // maxIdentity bounds what a certificate says, and the patterns for it, in
 // bytes. Claims are URLs, names and digests.
 const maxIdentity = 2048
@@ -75,12 +84,32 @@ func (a Authority) Matches(i Identity) bool {
 	if k == nil || i.TrustRoot != a.TrustRoot || !legible(i.Issuer) || !legible(i.Subject) {
 		return false
 	}
-	for name, want := range k.claims {
-		if claim := i.Claims[name]; !legible(claim) || !want.MatchString(claim) {
-			return false
+	return k.issuer.MatchString(i.Issuer) && k.identity.MatchString(i.Subject) && len(k.wrongClaims(i)) == 0
+}
+
+// wrongClaims lists the claims of an identity that are not what is asked for.
+func (k Keyless) wrongClaims(i Identity) []string {
+	var wrong []string
+	for _, name := range slices.Sorted(maps.Keys(k.claims)) {
+		if claim := i.Claims[name]; !legible(claim) || !k.claims[name].MatchString(claim) {
+			wrong = append(wrong, name)
 		}
 	}
-	return k.issuer.MatchString(i.Issuer) && k.identity.MatchString(i.Subject)
+	return wrong
+}
+
+// onlyClaims lists the claims that alone keep an identity from being the
+// authority.
+func (a Authority) onlyClaims(i Identity) []string {
+	k := a.Keyless
+	if k == nil {
+		return nil
+	}
+	a.Keyless = &Keyless{issuer: k.issuer, identity: k.identity}
+	if !a.Matches(i) {
+		return nil
+	}
+	return k.wrongClaims(i)
 }
 
 // String names the authority for people.
@@ -91,7 +120,11 @@ func (a Authority) String() string {
 	case a.Notary != nil:
 		return "the Notary Project identity " + strings.Join(a.Notary.Identities, " or ")
 	}
-	text := "the key " + a.ID[:min(len(a.ID), len("sha256:")+12)]
+	id := a.ID
+	if block, _ := pem.Decode(a.PublicKey); block != nil { // of the key, whatever it is asked for beside
+		id = keyID(block.Bytes)
+	}
+	text := "the key " + id[:min(len(id), len("sha256:")+12)]
 	if a.TrustRoot != "" {
 		text += ", in the log of " + a.TrustRoot
 	}
@@ -131,11 +164,16 @@ func NewAuthority(text []byte) (Authority, error) {
 	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
 		return Authority{}, fmt.Errorf("no public key in PKIX form: %w", err)
 	}
-	sum := sha256.Sum256(block.Bytes)
 	return Authority{
-		ID:        "sha256:" + hex.EncodeToString(sum[:]),
+		ID:        keyID(block.Bytes),
 		PublicKey: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: block.Bytes}),
 	}, nil
+}
+
+// keyID names a key by its PKIX DER form.
+func keyID(der []byte) string {
+	sum := sha256.Sum256(der)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // inLogOf asks that what a key signs is in a trust root's transparency log.
@@ -170,7 +208,7 @@ func newKeyless(ref KeylessReference) (_ Authority, key string, err error) {
 			return Authority{}, "claims", fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	k.text = fmt.Sprintf("%s (issued by %s)", ref.Identity+ref.IdentityRegExp, ref.Issuer+ref.IssuerRegExp)
+	k.text = Identity{TrustRoot: ref.TrustRoot, Issuer: ref.Issuer + ref.IssuerRegExp, Subject: ref.Identity + ref.IdentityRegExp}.String()
 	for _, name := range slices.Sorted(maps.Keys(ref.Claims)) {
 		k.text += fmt.Sprintf(" with %s %s", name, ref.Claims[name])
 	}

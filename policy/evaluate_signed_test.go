@@ -78,7 +78,7 @@ func TestWhoSigned(t *testing.T) {
 		{"another case", exact, []by{github(subject(strings.Replace(githubSubject, "acme", "Acme", 1)))}, 0, no, wrong, "somebody else"},
 		{"a dot is a dot", exact, []by{github(subject(strings.Replace(githubSubject, "github.com", "githubxcom", 1)))}, 0, no, wrong, "somebody else"},
 		{"no subject", exact, []by{github(subject(""))}, 0, no, wrong, "somebody else"},
-		{"another trust root", exact, []by{github(func(i *policy.Identity) { i.TrustRoot = "private" })}, 0, no, wrong, "somebody else"},
+		{"another trust root", exact, []by{github(func(i *policy.Identity) { i.TrustRoot = "private" })}, 0, no, wrong, "certified by private)"},
 		{"no trust root", exact, []by{github(func(i *policy.Identity) { i.TrustRoot = "" })}, 0, no, wrong, "somebody else"},
 		{"the private trust root that was asked for", byWorkflow(`trustRoot: private, identity: "` + githubSubject + `"`), []by{github(func(i *policy.Identity) { i.TrustRoot = "private" })}, 0, yes, "", ""},
 		{"the public one where a private was asked for", byWorkflow(`trustRoot: private, identity: "` + githubSubject + `"`), []by{github(nil)}, 0, no, wrong, "somebody else"},
@@ -122,10 +122,10 @@ func TestWhoSigned(t *testing.T) {
 
 		// Claims.
 		{"with the claims", claimed, []by{github(nil)}, 0, yes, "", ""},
-		{"another claim", claimed, []by{github(func(i *policy.Identity) { i.Claims["sourceRepositoryRef"] = "refs/heads/main" })}, 0, no, wrong, "somebody else"},
+		{"another claim", claimed, []by{github(func(i *policy.Identity) { i.Claims["sourceRepositoryRef"] = "refs/heads/main" })}, 0, no, wrong, "(issued by https://token.actions.githubusercontent.com) with sourceRepositoryRef refs/heads/main"},
 		{"the other claim", claimed, []by{github(func(i *policy.Identity) { i.Claims["runnerEnvironment"] = "self-hosted" })}, 0, no, wrong, "somebody else"},
 		{"a claim that goes on", claimed, []by{github(func(i *policy.Identity) { i.Claims["runnerEnvironment"] += "-not" })}, 0, no, wrong, "somebody else"},
-		{"a claim is missing", claimed, []by{github(func(i *policy.Identity) { delete(i.Claims, "runnerEnvironment") })}, 0, no, wrong, "somebody else"},
+		{"a claim is missing", claimed, []by{github(func(i *policy.Identity) { delete(i.Claims, "runnerEnvironment") })}, 0, no, wrong, "without runnerEnvironment"},
 		{"no claims", claimed, []by{github(func(i *policy.Identity) { i.Claims = nil })}, 0, no, wrong, "somebody else"},
 		{"claims of two certificates do not add up", claimed, []by{
 			github(func(i *policy.Identity) { delete(i.Claims, "runnerEnvironment") }), github(func(i *policy.Identity) { delete(i.Claims, "sourceRepositoryRef") }),
@@ -423,5 +423,19 @@ func TestAnImageThatCouldNotBeReadIsNoRefusal(t *testing.T) {
 	ev.Image.Platforms = nil
 	if got := policy.Evaluate(c, ev, received()); got.Verdict != policy.VerdictError {
 		t.Errorf("no platform: %s: %+v", got.Verdict, got.Findings)
+	}
+}
+
+// A key has one name for people, by which they can tell that it is theirs.
+func TestAKeyInALogIsCalledByItsOwnName(t *testing.T) {
+	t.Parallel()
+	f := newFiles(t)
+	c := f.compile(t, "signatures: [{name: ci, anyOf: ["+loggedA+"]}]")
+	a, err := policy.NewAuthority(f["a.pub"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Authorities()[0].String(), a.String()+", in the log of sigstore"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -18,8 +18,8 @@ func (e *evaluation) checkSignatures() {
 }
 
 func (e *evaluation) checkSignature(rule string, names []string) {
-	var count tally
 	q := newQuorum(e.compiled.groups(names...))
+	count := tally{wanted: q}
 	for _, s := range e.evidence.Signatures {
 		if !q.add(s.Result, s.VerifiedBy, s.Identities) {
 			count.add(e.standing(s.Result, s.VerifiedBy, s.Identities), s.Reason, s.Identities)
@@ -57,9 +57,9 @@ func (e *evaluation) checkAttestations() {
 }
 
 func (e *evaluation) checkAttestation(rule Attested, expr *expression) {
-	var count tally
 	refused := ""
 	q := newQuorum(e.compiled.groups(rule.SignedBy...))
+	count := tally{wanted: q}
 	for _, a := range e.evidence.Attestations {
 		if a.PredicateType != rule.PredicateType && (a.Result != Malformed || a.PredicateType != "") {
 			continue
@@ -138,6 +138,7 @@ type tally struct {
 	// The least of the reasons of each kind, so that order does not matter.
 	whyInvalid, whyMalformed string
 	strangers                []string // who signed instead, where a certificate says so
+	wanted                   *quorum  // by whom it has to be; may be nil
 }
 
 func (t *tally) add(result Verification, reason string, identities []Identity) {
@@ -145,7 +146,7 @@ func (t *tally) add(result Verification, reason string, identities []Identity) {
 	case UnknownSigner:
 		t.stranger++
 		for _, id := range identities {
-			t.strangers = append(t.strangers, id.Subject+" (issued by "+id.Issuer+")")
+			t.strangers = append(t.strangers, id.String()+t.wanted.butFor(id))
 		}
 	case Invalid:
 		t.invalid++

@@ -93,6 +93,31 @@ func signedAs(signers map[string][]int, authority int) bool {
 	return false
 }
 
+// butFor says which claims alone keep an identity from being one of the
+// authorities; empty when other things do, too.
+func (q *quorum) butFor(id Identity) string {
+	if q == nil {
+		return ""
+	}
+	var claims []string
+	for _, g := range q.groups {
+		for _, a := range g.anyOf {
+			for _, name := range a.onlyClaims(id) {
+				value := "without " + name
+				if v := id.Claims[name]; v != "" {
+					value = "with " + name + " " + v
+				}
+				claims = append(claims, value)
+			}
+		}
+	}
+	slices.Sort(claims)
+	if claims = slices.Compact(claims); len(claims) == 0 {
+		return ""
+	}
+	return " " + strings.Join(claims, ", ")
+}
+
 // String says by whom, for people.
 func (q *quorum) String() string {
 	names := make([]string, 0, len(q.groups))
