@@ -15,10 +15,20 @@ func (b *builder) compileAttestations() {
 		path := fmt.Sprintf("$.spec.attestations[%d]", i)
 		b.require(path+".name", a.Name, "a name that findings refer to")
 		b.require(path+".predicateType", a.PredicateType, "the predicate type's URI")
-		b.checkSignedBy(path+".signedBy", a.SignedBy)
+		if len(a.PredicateType) > maxPredicateType || strings.ContainsFunc(a.PredicateType, notInURI) {
+			b.errorf(path+".predicateType", "%q is no URI of at most %d characters", clean(a.PredicateType), maxPredicateType)
+		}
+		b.checkAttesters(path+".signedBy", a.SignedBy)
 		b.c.attestations = append(b.c.attestations, b.optionalExpression(path+".expression", a.Expression, attestationVariables()...))
 	}
 }
+
+// maxPredicateType bounds a predicate type, in bytes. Longer ones are cut in
+// the evidence, so that they would never be found.
+const maxPredicateType = 200
+
+// notInURI says whether a character is none of a URI (RFC 3986, section 2).
+func notInURI(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}", r) }
 
 func (b *builder) optionalExpression(path, text string, variables ...string) *expression {
 	if text == "" {

@@ -48,9 +48,16 @@ func (b *builder) compileAuthorities() {
 // compileSignatures takes the rules with authorities of their own first: the
 // others refer to any of them.
 func (b *builder) compileSignatures() {
+	named := map[string]bool{}
 	for i, s := range b.c.policy.Spec.Signatures {
 		path := fmt.Sprintf("$.spec.signatures[%d]", i)
+		if named[s.Name] && s.Name != "" {
+			b.errorf(path+".name", "%q is there twice", s.Name)
+		}
+		twice := named[s.Name]
+		named[s.Name] = true
 		switch {
+		case twice:
 		case len(s.SignedBy) == 0:
 			b.compileGroup(path, s.Name, s.AnyOf, s.Threshold)
 		case len(s.AnyOf) > 0 || s.Threshold != 0:
@@ -68,7 +75,7 @@ func (b *builder) compileSignatures() {
 
 func (b *builder) compileGroup(path, name string, anyOf []KeyReference, threshold int) {
 	b.require(path+".name", name, "a name that findings and signedBy refer to")
-	if _, twice := b.c.signers[name]; twice {
+	if _, twice := b.c.signers[name]; twice && name != "" {
 		b.errorf(path+".name", "%q is there twice", name)
 	}
 	if len(anyOf) == 0 || len(anyOf) > maxAnyOf {
@@ -92,6 +99,7 @@ func (b *builder) compileGroup(path, name string, anyOf []KeyReference, threshol
 			b.c.authorities = append(b.c.authorities, a)
 		}
 	}
+	g.order()
 	b.c.signers[name] = g
 }
 
@@ -140,6 +148,26 @@ func (b *builder) checkSignedBy(path string, names []string) {
 		if _, known := b.c.signers[name]; !known {
 			b.errorf(fmt.Sprintf("%s[%d]", path, j), "no authority is named %q; known here: %s",
 				name, strings.Join(slices.Sorted(maps.Keys(b.c.signers)), ", "))
+		}
+		if slices.Contains(names[:j], name) {
+			b.errorf(fmt.Sprintf("%s[%d]", path, j), "%q is there twice", name)
+		}
+	}
+}
+
+// checkAttesters makes sure that each named authority can attest: the Notary
+// Project signs images, not statements about them.
+func (b *builder) checkAttesters(path string, names []string) {
+	b.checkSignedBy(path, names)
+	for j, name := range names {
+		able := 0
+		for _, a := range b.c.signers[name].anyOf {
+			if a.Notary == nil {
+				able++
+			}
+		}
+		if g := b.c.signers[name]; len(g.anyOf) > able && able < g.threshold {
+			b.errorf(fmt.Sprintf("%s[%d]", path, j), "%q can never attest: signatures of the Notary Project are on images alone; name keys or identities", name)
 		}
 	}
 }

@@ -84,6 +84,7 @@ func (e *evaluation) order() {
 			cmp.Compare(rank[a.Outcome], rank[b.Outcome]),
 			cmp.Compare(slices.Index(checks, a.Check), slices.Index(checks, b.Check)),
 			cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Platform, b.Platform), cmp.Compare(a.Found, b.Found),
+			cmp.Compare(a.Expected, b.Expected), cmp.Compare(a.Remedy, b.Remedy),
 		)
 	})
 	type group struct {
@@ -121,14 +122,18 @@ func (e *evaluation) missing() Outcome {
 	return OutcomeFail
 }
 
-// problem returns what kept a part of the evidence from being gathered.
-func (e *evaluation) problem(part Part, platform string) (Problem, bool) {
+// problem returns what kept a part of the evidence from being gathered; of
+// several, the one whose reason comes first, so that their order is irrelevant.
+func (e *evaluation) problem(part Part, platform string) (least Problem, found bool) {
 	for _, p := range e.evidence.Problems {
-		if p.Part == part && (p.Platform == "" || p.Platform == platform) {
-			return p, true
+		if p.Part != part || p.Platform != "" && p.Platform != platform {
+			continue
+		}
+		if !found || p.Reason < least.Reason {
+			least, found = p, true
 		}
 	}
-	return Problem{}, false
+	return least, found
 }
 
 // unknown records that a check could not be made.
@@ -147,7 +152,12 @@ func (e *evaluation) subject() string {
 }
 
 func (e *evaluation) checkImage() {
-	if len(e.evidence.Image.Platforms) > 0 {
+	for _, p := range e.evidence.Problems {
+		if p.Part == PartImage {
+			e.unknown(CheckImage, "", p.Platform, p.Reason, operatorRemedy)
+		}
+	}
+	if len(e.evidence.Image.Platforms) > 0 || len(e.findings) > 0 {
 		return
 	}
 	e.add(Finding{

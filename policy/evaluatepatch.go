@@ -151,7 +151,7 @@ func (e *evaluation) checkLabel(p Platform, name string) {
 	f := Finding{
 		Check: CheckLabels, Rule: name, Platform: p.Name, Outcome: OutcomeFail,
 		Expected: "the label " + name + " to match " + e.spec.PatchLevel.Labels[name],
-		Remedy:   "set it when building: --label " + name + "=VALUE",
+		Remedy:   "set it when building: --label " + word(name+"=VALUE"),
 	}
 	switch {
 	case !ok:

@@ -41,6 +41,10 @@ func (e *evaluation) checkRule(rule Rule, expr *expression, p Platform, variable
 
 // unanswerable records when a rule asks for what nobody could find out.
 func (e *evaluation) unanswerable(rule Rule, expr *expression, p Platform) bool {
+	if problem, ok := e.problem(PartSignatures, ""); ok && expr.needsSigned {
+		e.unknown(CheckRules, rule.Name, p.Name, problem.Reason, operatorRemedy)
+		return true
+	}
 	if !expr.needsScan {
 		return false
 	}

@@ -49,7 +49,7 @@ func (e *evaluation) checkSBOM() {
 	f := Finding{
 		Check: CheckAttestations, Rule: ruleSBOM,
 		Expected: fmt.Sprintf("an SBOM of type %s by %s", strings.Join(s.PredicateTypes, " or "), q),
-		Remedy: "attest the SBOM as JSON: " + q.command("cosign attest",
+		Remedy: q.remedy("attest the SBOM as JSON", s.SignedBy) + q.command("cosign attest",
 			fmt.Sprintf("--type %s --predicate FILE REGISTRY/%s", cosignType(s.PredicateTypes), e.subject())),
 	}
 	if !e.singleImage() {

@@ -2,10 +2,13 @@ package policy
 
 import "slices"
 
-// shownSignature is a signature as expressions see it.
+// shownSignature is a signature as expressions see it: lists are there even
+// when they are empty.
 type shownSignature struct {
 	Signature
 
+	VerifiedBy []string        `json:"verifiedBy"`
+	Identities []shownIdentity `json:"identities"`
 	// SignedBy are the names of the policy's authorities that stand behind
 	// it.
 	SignedBy []string `json:"signedBy"`
@@ -15,7 +18,17 @@ type shownSignature struct {
 type shownAttestation struct {
 	Attestation
 
-	SignedBy []string `json:"signedBy"`
+	PredicateType string          `json:"predicateType"`
+	VerifiedBy    []string        `json:"verifiedBy"`
+	Identities    []shownIdentity `json:"identities"`
+	SignedBy      []string        `json:"signedBy"`
+}
+
+// shownIdentity is an identity as expressions see it.
+type shownIdentity struct {
+	Identity
+
+	Claims map[string]string `json:"claims"`
 }
 
 // shownSignatures are the signatures as expressions see them: verified means
@@ -28,21 +41,44 @@ func (e *evaluation) shownSignatures() []shownSignature {
 		if s.Result == Verified && len(names) == 0 {
 			s.Result = UnknownSigner
 		}
-		shown = append(shown, shownSignature{s, names})
+		shown = append(shown, shownSignature{s, listed(s.VerifiedBy), shownIdentities(s.Identities), names})
 	}
 	return shown
 }
 
-// shownAttestations are the attestations as expressions see them; what a
-// stranger attested is not shown.
+// shownAttestations are the attestations as expressions see them. What a
+// stranger attested is not shown, nor that it is of a type that somebody may
+// look for.
 func (e *evaluation) shownAttestations() []shownAttestation {
 	shown := make([]shownAttestation, 0, len(e.evidence.Attestations))
 	for _, a := range e.evidence.Attestations {
 		names := e.names(a.Result, a.VerifiedBy, a.Identities)
 		if a.Result == Verified && len(names) == 0 {
-			a.Result, a.Predicate = UnknownSigner, nil
+			a.Result = UnknownSigner
 		}
-		shown = append(shown, shownAttestation{a, names})
+		if a.Result != Verified {
+			a.PredicateType, a.Predicate = "", nil
+		}
+		shown = append(shown, shownAttestation{a, a.PredicateType, listed(a.VerifiedBy), shownIdentities(a.Identities), names})
+	}
+	return shown
+}
+
+func listed(texts []string) []string {
+	if texts == nil {
+		return []string{}
+	}
+	return texts
+}
+
+func shownIdentities(identities []Identity) []shownIdentity {
+	shown := make([]shownIdentity, 0, len(identities))
+	for _, id := range identities {
+		claims := id.Claims
+		if claims == nil {
+			claims = map[string]string{}
+		}
+		shown = append(shown, shownIdentity{id, claims})
 	}
 	return shown
 }
@@ -52,7 +88,7 @@ func (e *evaluation) shownAttestations() []shownAttestation {
 func (e *evaluation) names(result Verification, verifiedBy []string, identities []Identity) []string {
 	names := []string{}
 	for name, g := range e.compiled.signers {
-		if len(g.signedBy(result, verifiedBy, identities)) > 0 {
+		if _, who := g.signedBy(result, verifiedBy, identities); len(who) > 0 {
 			names = append(names, name)
 		}
 	}

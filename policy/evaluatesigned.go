@@ -13,13 +13,13 @@ func (e *evaluation) checkSignatures() {
 		if len(names) == 0 {
 			names = []string{rule.Name}
 		}
-		e.checkSignature(rule.Name, e.compiled.groups(names...))
+		e.checkSignature(rule.Name, names)
 	}
 }
 
-func (e *evaluation) checkSignature(name string, groups []group) {
-	var count tally
-	q := newQuorum(groups)
+func (e *evaluation) checkSignature(rule string, names []string) {
+	q := newQuorum(e.compiled.groups(names...))
+	count := tally{wanted: q}
 	for _, s := range e.evidence.Signatures {
 		if !q.add(s.Result, s.VerifiedBy, s.Identities) {
 			count.add(e.standing(s.Result, s.VerifiedBy, s.Identities), s.Reason, s.Identities)
@@ -29,15 +29,25 @@ func (e *evaluation) checkSignature(name string, groups []group) {
 		return
 	}
 	if p, ok := e.problem(PartSignatures, ""); ok {
-		e.unknown(CheckSignatures, name, "", p.Reason, operatorRemedy)
+		e.unknown(CheckSignatures, rule, "", p.Reason, operatorRemedy)
 		return
 	}
 	f := Finding{
-		Check: CheckSignatures, Rule: name, Expected: "a signature by " + q.String(),
-		Remedy: fmt.Sprintf("sign the digest as %q: %s", name, q.command("cosign sign", "REGISTRY/"+e.subject())),
+		Check: CheckSignatures, Rule: rule, Expected: "a signature by " + q.String(),
+		Remedy: q.remedy("sign the digest", names) + q.command("cosign sign", "REGISTRY/"+e.subject()),
 	}
 	f.Outcome, f.Reason, f.Found = e.classify(count, q.some(), "signature")
 	e.add(f)
+}
+
+// quoted lists the names of authorities, in order.
+func quoted(names []string) string {
+	all := make([]string, 0, len(names))
+	for _, name := range names {
+		all = append(all, fmt.Sprintf("%q", name))
+	}
+	slices.Sort(all)
+	return strings.Join(all, " or ")
 }
 
 func (e *evaluation) checkAttestations() {
@@ -47,9 +57,9 @@ func (e *evaluation) checkAttestations() {
 }
 
 func (e *evaluation) checkAttestation(rule Attested, expr *expression) {
-	var count tally
 	refused := ""
 	q := newQuorum(e.compiled.groups(rule.SignedBy...))
+	count := tally{wanted: q}
 	for _, a := range e.evidence.Attestations {
 		if a.PredicateType != rule.PredicateType && (a.Result != Malformed || a.PredicateType != "") {
 			continue
@@ -68,8 +78,8 @@ func (e *evaluation) checkAttestation(rule Attested, expr *expression) {
 		return
 	}
 	f := Finding{
-		Check: CheckAttestations, Rule: rule.Name, Expected: "an attestation of type " + rule.PredicateType + " by " + q.String(),
-		Remedy: "attest it: " + q.command("cosign attest", "--type "+rule.PredicateType+" --predicate FILE REGISTRY/"+e.subject()),
+		Check: CheckAttestations, Rule: rule.Name, Expected: "an attestation" + ofType + rule.PredicateType + " by " + q.String(),
+		Remedy: q.remedy("attest it", rule.SignedBy) + q.command("cosign attest", "--type "+word(rule.PredicateType)+" --predicate FILE REGISTRY/"+e.subject()),
 	}
 	switch p, ok := e.problem(PartSignatures, ""); {
 	case ok:
@@ -80,7 +90,7 @@ func (e *evaluation) checkAttestation(rule Attested, expr *expression) {
 		f.Expected += " about which holds: " + rule.Expression
 		f.Remedy = "mend what the attestation says is wrong, build and attest again"
 	default:
-		f.Outcome, f.Reason, f.Found = e.classify(count, q.some(), "attestation of type "+rule.PredicateType)
+		f.Outcome, f.Reason, f.Found = e.classify(count, q.some(), "attestation"+ofType+rule.PredicateType)
 	}
 	e.add(f)
 }
@@ -125,8 +135,10 @@ func (e *evaluation) standing(result Verification, verifiedBy []string, identiti
 // tally counts what was found instead of what was wanted.
 type tally struct {
 	stranger, invalid, malformed int
-	reason                       string   // the least of the reasons, so that order does not matter
-	strangers                    []string // who signed instead, where a certificate says so
+	// The least of the reasons of each kind, so that order does not matter.
+	whyInvalid, whyMalformed string
+	strangers                []string // who signed instead, where a certificate says so
+	wanted                   *quorum  // by whom it has to be; may be nil
 }
 
 func (t *tally) add(result Verification, reason string, identities []Identity) {
@@ -134,18 +146,24 @@ func (t *tally) add(result Verification, reason string, identities []Identity) {
 	case UnknownSigner:
 		t.stranger++
 		for _, id := range identities {
-			t.strangers = append(t.strangers, id.Subject+" (issued by "+id.Issuer+")")
+			t.strangers = append(t.strangers, id.String()+t.wanted.butFor(id))
 		}
 	case Invalid:
 		t.invalid++
+		t.whyInvalid = least(t.whyInvalid, reason)
 	case Malformed:
 		t.malformed++
+		t.whyMalformed = least(t.whyMalformed, reason)
 	case Verified: // by another authority of the policies: neither for nor against
-		return
 	}
-	if t.reason == "" || (reason != "" && reason < t.reason) {
-		t.reason = reason
+}
+
+// least is the first of two texts, of which either may be empty.
+func least(a, b string) string {
+	if a == "" || b != "" && b < a {
+		return b
 	}
+	return a
 }
 
 // maxStrangers bounds how many signers a finding names.
@@ -167,36 +185,41 @@ func (t *tally) who() string {
 // classify tells the ways in which evidence can be missing apart. Only
 // absence waits, and some of several signers are an absence.
 func (e *evaluation) classify(t tally, some, what string) (Outcome, Reason, string) {
-	because := ""
-	if t.reason != "" {
-		because = ": " + t.reason
-	}
+	waits := e.missing() == OutcomePending
 	switch {
+	case some != "" && waits:
+		return OutcomePending, ReasonAbsent, "only " + some + " so far"
 	case some != "":
-		if e.missing() == OutcomePending {
-			return OutcomePending, ReasonAbsent, some + " yet"
-		}
-		return OutcomeFail, ReasonAbsent, some + " within " + e.spec.Wait.String()
+		return OutcomeFail, ReasonAbsent, "only " + some + " within " + e.spec.Wait.String()
 	case t.stranger > 0:
 		return OutcomeFail, ReasonWrongSigner, fmt.Sprintf("%s, but by %s", plural(t.stranger, what), t.who())
 	case t.invalid > 0:
-		return OutcomeFail, ReasonInvalid, plural(t.invalid, "invalid "+what) + because
-	case t.malformed > 0:
-		return OutcomeFail, ReasonMalformed, plural(t.malformed, "malformed "+what) + because
-	}
-	if e.missing() == OutcomePending {
+		return OutcomeFail, ReasonInvalid, because(plural(t.invalid, "invalid "+what), t.whyInvalid)
+	case t.malformed > 0: // what cannot be read is of no type
+		noun, _, _ := strings.Cut(what, ofType)
+		return OutcomeFail, ReasonMalformed, because(plural(t.malformed, "malformed "+noun), t.whyMalformed)
+	case waits:
 		return OutcomePending, ReasonAbsent, "no " + what + " yet"
 	}
 	return OutcomeFail, ReasonAbsent, "no " + what + " arrived within " + e.spec.Wait.String()
 }
 
+func because(what, why string) string {
+	if why == "" {
+		return what
+	}
+	return what + ": " + why
+}
+
+// ofType separates what something is from its type.
+const ofType = " of type "
+
 func plural(n int, what string) string {
 	if n == 1 {
 		return "one " + what
 	}
-	noun, rest, _ := strings.Cut(what, " of type ")
-	if rest != "" {
-		return fmt.Sprintf("%d %ss of type %s", n, noun, rest)
+	if noun, rest, typed := strings.Cut(what, ofType); typed {
+		return fmt.Sprintf("%d %ss%s%s", n, noun, ofType, rest)
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -20,14 +20,17 @@ func scanVariables() []string { return []string{"catalogue", "os", "packages", "
 
 // expression is a compiled CEL expression that yields true or false.
 type expression struct {
-	program   cel.Program
-	needsScan bool
-	needsVuln bool
+	program     cel.Program
+	needsScan   bool
+	needsVuln   bool
+	needsSigned bool // signatures or attestations
 }
 
 // compileExpression compiles an expression over the named variables.
 func compileExpression(text string, variables ...string) (*expression, error) {
-	options := []cel.EnvOption{cel.CrossTypeNumericComparisons(true), ext.Strings(), ext.Sets()}
+	options := []cel.EnvOption{
+		cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), cel.CustomTypeAdapter(inOrder{}), ext.Strings(), ext.Sets(),
+	}
 	for _, v := range variables {
 		options = append(options, cel.Variable(v, cel.DynType))
 	}
@@ -47,7 +50,10 @@ func compileExpression(text string, variables ...string) (*expression, error) {
 		return nil, err
 	}
 	used := identifiers(checked)
-	e := &expression{program: program, needsVuln: slices.Contains(used, "vulnerabilities")}
+	e := &expression{
+		program: program, needsVuln: slices.Contains(used, "vulnerabilities"),
+		needsSigned: slices.Contains(used, "signatures") || slices.Contains(used, "attestations"),
+	}
 	for _, v := range scanVariables() {
 		e.needsScan = e.needsScan || slices.Contains(used, v)
 	}

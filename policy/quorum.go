@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,9 +13,12 @@ type quorum struct {
 	signers []map[string][]int // by group
 }
 
+// newQuorum sorts the groups: the order in which a policy names them changes
+// no finding.
 func newQuorum(groups []group) *quorum {
-	q := &quorum{groups: groups}
-	for range groups {
+	q := &quorum{groups: slices.Clone(groups)}
+	slices.SortStableFunc(q.groups, func(a, b group) int { return cmp.Compare(a.String(), b.String()) })
+	for range q.groups {
 		q.signers = append(q.signers, map[string][]int{})
 	}
 	return q
@@ -22,7 +26,10 @@ func newQuorum(groups []group) *quorum {
 
 // is says whether a piece of evidence is by somebody of the groups.
 func (q *quorum) is(result Verification, verifiedBy []string, identities []Identity) bool {
-	return slices.ContainsFunc(q.groups, func(g group) bool { return len(g.signedBy(result, verifiedBy, identities)) > 0 })
+	return slices.ContainsFunc(q.groups, func(g group) bool {
+		_, who := g.signedBy(result, verifiedBy, identities)
+		return len(who) > 0
+	})
 }
 
 // add counts a piece of evidence, and says whether it is by somebody of the
@@ -30,9 +37,9 @@ func (q *quorum) is(result Verification, verifiedBy []string, identities []Ident
 func (q *quorum) add(result Verification, verifiedBy []string, identities []Identity) bool {
 	counts := false
 	for i, g := range q.groups {
-		more := g.signedBy(result, verifiedBy, identities)
-		merge(q.signers[i], more)
-		counts = counts || len(more) > 0
+		signer, who := g.signedBy(result, verifiedBy, identities)
+		merge(q.signers[i], signer, who)
+		counts = counts || len(who) > 0
 	}
 	return counts
 }
@@ -40,23 +47,75 @@ func (q *quorum) add(result Verification, verifiedBy []string, identities []Iden
 // reached says whether one of the groups is complete.
 func (q *quorum) reached() bool {
 	for i, g := range q.groups {
-		if g.reached(q.signers[i]) {
+		if g.matched(q.signers[i]) >= g.threshold {
 			return true
 		}
 	}
 	return false
 }
 
-// some says that there are signers, but not enough; empty when there are none.
+// some says who signed when not enough did, of the group that lacks the
+// fewest; empty when nobody did.
 func (q *quorum) some() string {
-	most := 0
-	for _, signers := range q.signers {
-		most = max(most, len(signers))
-	}
-	if most == 0 {
+	i, n := q.closest()
+	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("not enough signers: %d", most)
+	g := q.groups[i]
+	var names []string
+	for j, a := range g.anyOf {
+		if signedAs(q.signers[i], j) {
+			names = append(names, a.String())
+		}
+	}
+	return fmt.Sprintf("%d of %d signers (%s)", n, g.threshold, strings.Join(names, ", "))
+}
+
+// closest returns the group with signers that lacks the fewest, and how many
+// signed; the first when nobody did.
+func (q *quorum) closest() (i, signed int) {
+	for j, g := range q.groups {
+		n := g.matched(q.signers[j])
+		if n > 0 && (signed == 0 || g.threshold-n < q.groups[i].threshold-signed) {
+			i, signed = j, n
+		}
+	}
+	return i, signed
+}
+
+// signedAs says whether somebody signed as an authority.
+func signedAs(signers map[string][]int, authority int) bool {
+	for _, authorities := range signers {
+		if slices.Contains(authorities, authority) {
+			return true
+		}
+	}
+	return false
+}
+
+// butFor says which claims alone keep an identity from being one of the
+// authorities; empty when other things do, too.
+func (q *quorum) butFor(id Identity) string {
+	if q == nil {
+		return ""
+	}
+	var claims []string
+	for _, g := range q.groups {
+		for _, a := range g.anyOf {
+			for _, name := range a.onlyClaims(id) {
+				value := "without " + name
+				if v := id.Claims[name]; v != "" {
+					value = "with " + name + " " + v
+				}
+				claims = append(claims, value)
+			}
+		}
+	}
+	slices.Sort(claims)
+	if claims = slices.Compact(claims); len(claims) == 0 {
+		return ""
+	}
+	return " " + strings.Join(claims, ", ")
 }
 
 // String says by whom, for people.
@@ -68,16 +127,33 @@ func (q *quorum) String() string {
 	return strings.Join(names, "; or ")
 }
 
-// command is what the developer runs: with a key where the first authority is
-// one.
+// command is what the developer runs, as the first of the authorities would
+// who did not sign yet. cosign is the program for keys and identities; the
+// Notary Project has its own, for signatures alone.
 func (q *quorum) command(program, rest string) string {
-	if len(q.groups) > 0 && len(q.groups[0].anyOf) > 0 {
-		switch a := q.groups[0].anyOf[0]; {
+	closest, _ := q.closest()
+	if closest >= len(q.groups) {
+		return program + " " + rest
+	}
+	for i, a := range q.groups[closest].anyOf {
+		attests := a.Notary == nil
+		switch {
+		case signedAs(q.signers[closest], i), !attests && program != "cosign sign":
+			continue
 		case a.PublicKey != nil:
-			program += " --key KEY"
-		case a.Notary != nil && program == "cosign sign":
-			program = "notation sign"
+			return program + " --key KEY " + rest
+		case !attests:
+			return "notation sign " + rest
 		}
+		return program + " " + rest
 	}
 	return program + " " + rest
+}
+
+// remedy is what to do, by whom.
+func (q *quorum) remedy(what string, names []string) string {
+	if q.some() != "" {
+		return "have another of the signers " + what + " as " + quoted(names) + ": "
+	}
+	return what + " as " + quoted(names) + ": "
 }

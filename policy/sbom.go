@@ -127,7 +127,7 @@ func (b *builder) checkSBOM() {
 				t, PredicateCycloneDX, PredicateSPDX)
 		}
 	}
-	b.checkSignedBy("$.spec.sbom.signedBy", s.SignedBy)
+	b.checkAttesters("$.spec.sbom.signedBy", s.SignedBy)
 	if !s.Required && !b.c.NeedsScan() {
 		b.errorf("$.spec.sbom", "stands in for a scan that nothing here asks for; add vulnerabilities, or write required: true")
 	}

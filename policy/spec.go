@@ -86,7 +86,8 @@ type KeyReference struct {
 }
 
 // KeylessReference names identities in certificates of a trust root. In
-// values, * stands for any text; regular expressions are for the whole value.
+// values, * stands for any text, and in front of an @ for text without one;
+// regular expressions are for the whole value. Both are up to 2048 bytes long.
 type KeylessReference struct {
 	TrustRoot      string            `yaml:"trustRoot" json:"trustRoot,omitempty"` // sigstore, the public instance, when left out
 	Issuer         string            `yaml:"issuer" json:"issuer,omitempty"`
@@ -107,13 +108,13 @@ type NotaryReference struct {
 }
 
 // Attested asks for an attestation of one predicate type, signed by one of
-// the authorities of the named signature rules, about which an expression
-// holds.
+// the named authorities, about which an expression holds. Where several have
+// to sign, it has to hold for what each of them attests.
 type Attested struct {
 	Name          string   `yaml:"name" json:"name"`
-	PredicateType string   `yaml:"predicateType" json:"predicateType"`
+	PredicateType string   `yaml:"predicateType" json:"predicateType"` // a URI, up to 200 bytes
 	SignedBy      []string `yaml:"signedBy" json:"signedBy"`
-	Expression    string   `yaml:"expression" json:"expression,omitempty"` // CEL over predicate
+	Expression    string   `yaml:"expression" json:"expression,omitempty"` // CEL over predicate, subject, push and now
 }
 
 // Vulnerabilities says which known vulnerabilities refuse an image.

@@ -6,7 +6,7 @@ import (
 )
 
 // maxText bounds a text of a finding, in runes.
-const maxText = 400
+const maxText = 1000
 
 // clean makes text that an image or a registry supplied safe to show in a
 // terminal, a log or a page: no control or formatting characters, no endless
@@ -22,4 +22,16 @@ func clean(s string) string {
 		s = string(runes[:maxText-1]) + "…"
 	}
 	return s
+}
+
+// word quotes a text for a POSIX shell where it has to be, so that a command in
+// a remedy does what it says and nothing else.
+func word(s string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("@%_+=:,./-", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

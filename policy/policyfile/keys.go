@@ -101,5 +101,9 @@ func (k *keys) take(at, name string, into *string) {
 		k.failf(at, "%s has %d bytes; at most %d are read", name, len(data), maxKeySize)
 		return
 	}
+	if len(data) == 0 {
+		k.failf(at, "%s is empty", name)
+		return
+	}
 	*into = string(data)
 }

@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/big"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -25,6 +27,20 @@ func publicKey(tb testing.TB) []byte {
 		tb.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}
+
+func newCertificate(tb testing.TB) []byte {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 const complete = `apiVersion: gatekeeper/v1alpha1
@@ -95,12 +111,27 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"field of a later version":   {"deny:\n", "vex: {}\n    deny:\n", "p.yaml:16:5: vex: unknown key"},
 		"keyless without identity":   {"{keyFile: keys/ci.pub}", "{keyless: {issuer: x}}", "p.yaml:11:26: spec.signatures[0].anyOf[0].keyless.identity: missing"},
 		"keyless for anybody":        {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identity: "*"}}`, `p.yaml:11:47: spec.signatures[0].anyOf[0].keyless.identity: "*" takes anything`},
-		"an expression for anybody":  {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identityRegExp: ".+"}}`, `p.yaml:11:26: spec.signatures[0].anyOf[0].keyless.identity: ".+" takes anything`},
+		"an expression for anybody":  {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identityRegExp: ".+"}}`, `p.yaml:11:53: spec.signatures[0].anyOf[0].keyless.identityRegExp: ".+" takes anything`},
 		"a subject as cosign has it": {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, subjectRegExp: "a"}}`, "p.yaml:11:37: subjectRegExp: unknown key"},
 		"an unknown claim":           {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identity: y, claims: {workflow: z}}}`, `p.yaml:11:59: spec.signatures[0].anyOf[0].keyless.claims: "workflow" is no claim`},
 		"two kinds in one entry":     {"{keyFile: keys/ci.pub}", `{keyFile: keys/ci.pub, keyless: {issuer: x, identity: y}}`, "p.yaml:11:16: spec.signatures[0].anyOf[0]: 2 authorities; write exactly one"},
 		"an unknown key system":      {"{keyFile: keys/ci.pub}", `{kms: "evil://x"}`, `p.yaml:11:21: spec.signatures[0].anyOf[0].kms: "evil://x" is no key of a key management system that is known`},
 		"a key system as a file":     {"{keyFile: keys/ci.pub}", `{keyFile: "awskms://x"}`, `p.yaml:11:25: spec.signatures[0].anyOf[0].keyFile: "awskms://x" is no file`},
+		"an expression without ends": {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identityRegExp: "a)|(?:b"}}`, `p.yaml:11:53: spec.signatures[0].anyOf[0].keyless.identityRegExp: no regular expression`},
+		"every URL":                  {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identity: "https://*"}}`, `p.yaml:11:47: spec.signatures[0].anyOf[0].keyless.identity: "https://*" takes anything`},
+		"every issuer":               {"{keyFile: keys/ci.pub}", `{keyless: {issuer: "https://*", identity: x}}`, `p.yaml:11:34: spec.signatures[0].anyOf[0].keyless.issuer: "https://*" takes anything`},
+		"every address":              {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identity: "*@*"}}`, `p.yaml:11:47: spec.signatures[0].anyOf[0].keyless.identity: "*@*" takes anything`},
+		"a claim that may be any":    {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identity: y, claims: {buildTrigger: "*"}}}`, `p.yaml:11:59: spec.signatures[0].anyOf[0].keyless.claims: buildTrigger: "*" takes anything`},
+		"a value and an expression":  {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identity: y, identityRegExp: y}}`, `p.yaml:11:47: spec.signatures[0].anyOf[0].keyless.identity: both a value and a regular expression`},
+		"an empty key file":          {"keys/ci.pub", "empty.pub", `p.yaml:11:25: spec.signatures[0].anyOf[0].keyFile: empty.pub is empty`},
+		"a Notary subject for all":   {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: ca.pem, identities: ["*"]}}`, `p.yaml:11:62: spec.signatures[0].anyOf[0].notary.identities: "*": x509.subject: is not what it begins with`},
+		"half a Notary subject":      {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: ca.pem, identities: ["x509.subject: O=acme"]}}`, `p.yaml:11:62: spec.signatures[0].anyOf[0].notary.identities: "x509.subject: O=acme": one of C, ST and O is missing`},
+		"an attribute twice":         {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: ca.pem, identities: ["x509.subject: C=US, ST=WA, S=WA, O=acme"]}}`, `p.yaml:11:62: spec.signatures[0].anyOf[0].notary.identities: "x509.subject: C=US, ST=WA, S=WA, O=acme": ST is empty or there twice`},
+		"a key as certificates":      {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: keys/ci.pub, identities: ["x509.subject: C=US, ST=WA, O=acme"]}}`, `p.yaml:11:42: spec.signatures[0].anyOf[0].notary.certificateFile: a PEM block of type PUBLIC KEY among the certificates`},
+		"Notary for attestations":    {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: ca.pem, identities: ["x509.subject: C=US, ST=WA, O=acme"]}}`, `p.yaml:13:98: spec.attestations[0].signedBy[0]: "ci" can never attest`},
+		"one name twice":             {"signedBy: [ci]", "signedBy: [ci, ci]", `p.yaml:13:102: spec.attestations[0].signedBy[1]: "ci" is there twice`},
+		"two rules of one name":      {"    - name: ci\n", "    - {name: ci, signedBy: [ci]}\n    - name: ci\n", `p.yaml:11:13: spec.signatures[1].name: "ci" is there twice`},
+		"a type that is no URI":      {"test-result/v0.1", "test-result/v0.1; rm -rf .", `p.yaml:13:36: spec.attestations[0].predicateType: "https://in-toto.io/attestation/test-result/v0.1; rm -rf ." is no URI`},
 		"too high a threshold":       {"anyOf: [{keyFile: keys/ci.pub}]", "threshold: 2\n      anyOf: [{keyFile: keys/ci.pub}]", "p.yaml:11:18: spec.signatures[0].threshold: 2 of 1"},
 		"one key twice":              {"{keyFile: keys/ci.pub}", "{keyFile: keys/ci.pub}, {keyFile: keys/ci.pub}", "p.yaml:11:40: spec.signatures[0].anyOf[1]: the same authority is there twice"},
 		"no duration":                {"10m", "soon", "p.yaml:8:9: spec.wait: "},
@@ -130,7 +161,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 			if text == complete {
 				t.Fatalf("the policy does not contain %q", tt.old)
 			}
-			_, err := policyfile.Parse("p.yaml", []byte(text), reader(map[string][]byte{"keys/ci.pub": key, "private.key": private}))
+			_, err := policyfile.Parse("p.yaml", []byte(text), reader(map[string][]byte{"keys/ci.pub": key, "private.key": private, "empty.pub": {}, "ca.pem": newCertificate(t)}))
 			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("got  %v\nwant %s…", err, tt.want)
 			}
@@ -179,6 +210,18 @@ func TestAFolderOfPoliciesIsRead(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(complete))
+	for _, file := range []string{"../../docs/policy.md", "../../docs/trust-roots.md", "../../docs/attestations.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
+			block, _, _ = strings.Cut(block, "```")
+			if block, ok := completed(block); ok {
+				f.Add([]byte(block))
+			}
+		}
+	}
 	key := publicKey(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		policies, err := policyfile.Parse("p.yaml", data, func(string) ([]byte, error) { return key, nil })
