@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,7 @@ type job struct {
 	*Promoter
 	from, to registry.Repository
 	children []string // of an index, whose referrers come along
+	lists    lists    // what fallback tags have to name
 	// referrers counts those that were copied, of all subjects together.
 	referrers int
 }
@@ -71,7 +73,7 @@ func (c *job) manifest(ctx context.Context, content registry.Content, reference 
 	if err != nil {
 		return err
 	}
-	return c.list(ctx, content, listed)
+	return c.list(content, listed)
 }
 
 // blobs copies the configuration and the layers of a manifest.
@@ -211,4 +213,13 @@ func subjectOf(content registry.Content) string {
 
 func refersTo(content registry.Content, digest string) bool {
 	return strings.EqualFold(subjectOf(content), digest)
+}
+
+// upload writes a blob that was made here.
+func (c *job) upload(ctx context.Context, d gatekeeper.Descriptor, content []byte) error {
+	there, err := c.registries.HasBlob(ctx, c.to, d.Digest)
+	if err != nil || there {
+		return err
+	}
+	return c.registries.PushBlob(ctx, c.to, d, bytes.NewReader(content), nil)
 }
