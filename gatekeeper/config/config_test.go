@@ -87,7 +87,6 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"a user without password", ", passwordEnv: STAGING_PASSWORD", "", "has no password"},
 		{"two ways to authenticate", "{dockerConfig: /run/secrets/config.json}", "{dockerConfig: /c, anonymous: true}", "is contradictory"},
 		{"reconcile", "limits: {requestsPerSecond: 50, concurrent: 16}", "reconcile: {interval: 10m}", "10:17: registries[0].reconcile: is not supported yet"},
-		{"signing", "policies:", "signing: {key: /k}\npolicies:", "signing: is not supported yet"},
 		{"a duration that is none", "maxAge: 24h", "maxAge: tomorrow", "14:"},
 		{"a database URL that is none", "https://mirror.example.com/v6/latest.json", "mirror", "scanner.database.url: is no URL"},
 		{"no policies", "policies: /etc/gatekeeper/policies\n", "", "policies: is missing"},
@@ -176,7 +175,7 @@ func TestTheSchemaKnowsEveryKey(t *testing.T) {
 	if schema.Schema == "" || schema.AdditionalProperties != false {
 		t.Errorf("the schema is not strict: %s", text)
 	}
-	for _, key := range []string{"apiVersion", "kind", "listen", "admin", "storage", "registries", "scanner", "policies", "workers"} {
+	for _, key := range []string{"apiVersion", "kind", "listen", "admin", "storage", "registries", "signing", "scanner", "policies", "workers"} {
 		if schema.Properties[key] == nil {
 			t.Errorf("the schema lacks %s", key)
 		}
