@@ -129,7 +129,7 @@ func (s *setup) gate(registries *registry.Registries, scanner gatekeeper.Scanner
 		Images:     image.New(registries),
 		Signatures: signature.New(registries, signature.Limits{}),
 		Scanner:    scanner,
-		Promoter:   promote.New(registries),
+		Promoter:   promote.New(registries, time.Now),
 		Observer:   o,
 		Now:        time.Now,
 		Log:        log,

@@ -21,6 +21,8 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
@@ -93,7 +95,25 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 		return nil, err
 	}
 	svc.gate = s.gate(registries, scanner, svc.journal, metrics, log)
+	if err := svc.attest(ctx, registries); err != nil {
+		return nil, err
+	}
 	return svc, svc.handlers(registerer, metrics, checker{registries, svc.gate})
+}
+
+// attest has the gate sign what it promotes, or warns that it does not.
+func (svc *service) attest(ctx context.Context, registries *registry.Registries) error {
+	signing, signs, err := svc.setup.signing(ctx)
+	if err != nil {
+		return err
+	}
+	if !signs {
+		svc.log.WarnContext(ctx, unsigned)
+		return nil
+	}
+	promoter := promote.New(registries, time.Now)
+	svc.gate.Promoter, svc.gate.Attester = promoter, promote.NewAttester(promoter, signing)
+	return nil
 }
 
 // emptyDir makes a folder and removes what a crash left in it. The folder
