@@ -75,6 +75,31 @@ func decisionsShow(streams app.Streams) *cobra.Command {
 	return c
 }
 
+func audit(streams app.Streams) *cobra.Command {
+	var o app.AuditOptions
+	c := &cobra.Command{
+		Use:   "audit GOLDEN-REPOSITORY…",
+		Short: "Prove that every golden tag went through the gate",
+		Long: `Compare every tag of golden repositories with the signed summaries that the
+gatekeeper left beside the images. Only the registry is asked, and only the keys
+of the configuration count.
+
+Exit status: 0 every tag was approved, 1 a tag bypassed the gate or is missing,
+2 usage, 3 could not decide.`,
+		Example: "  gatekeeper audit --config gatekeeper.yaml golden.example.com/team-a/app\n  gatekeeper audit -o json 127.0.0.1:5051/hello",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Repositories = args
+			return app.Audit(c.Context(), o, streams)
+		},
+	}
+	configFlag(c, &o.Config)
+	c.Flags().StringVar(&o.Data, "data", "gatekeeper-data", "folder of a service that runs without a configuration")
+	c.Flags().BoolVar(&o.AllowMissing, "allow-missing", false, "tags that were approved and are gone do not count: old ones are cleaned up")
+	c.Flags().StringVarP(&o.Output, "output", "o", "text", "text or json")
+	return c
+}
+
 func policyCommands(streams app.Streams) *cobra.Command {
 	c := &cobra.Command{Use: "policy", Short: "Work on policy files", Example: "  gatekeeper policy lint policies/"}
 	var output string

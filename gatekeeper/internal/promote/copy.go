@@ -163,7 +163,7 @@ func (c *job) signed(ctx context.Context, digest string, depth int) error {
 		if err != nil {
 			return err
 		}
-		if !refersTo(content, digest) || runnable(content) {
+		if !refersTo(content, digest) || Runnable(content) {
 			continue // the list of a fallback tag is anybody's word
 		}
 		if c.referrers++; c.referrers > maxReferrers {
@@ -187,7 +187,7 @@ func (c *job) cosignTag(ctx context.Context, tag string) error {
 	if errors.Is(err, gatekeeper.ErrNotFound) {
 		return nil
 	}
-	if err != nil || runnable(content) {
+	if err != nil || Runnable(content) {
 		return err
 	}
 	now, err := c.registries.Resolve(ctx, c.to.Registry, c.to.Name, tag)
