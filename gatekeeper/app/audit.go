@@ -123,7 +123,7 @@ func printRepository(r audit.Report, out io.Writer) error {
 		if f.Status == audit.OK {
 			detail = fmt.Sprintf("approved %s by %s", f.Approved.UTC().Format(time.DateTime), f.Policy)
 		}
-		lines = append(lines, fmt.Sprintf("  %s\t%s\t%s", report.Safe(f.Tag), f.Status, report.Safe(detail)))
+		lines = append(lines, fmt.Sprintf("  %s\t%s\t%s", report.Safe(f.Tag), f.Status, report.Safe(strings.ReplaceAll(detail, "\n", "; "))))
 	}
 	lines = append(lines, fmt.Sprintf("  %d ok, %d bypassed the gate, %d missing, %d undecided",
 		counts[audit.OK], counts[audit.Bypassed], counts[audit.Missing], counts[audit.Undecided]))
