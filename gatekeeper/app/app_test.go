@@ -143,7 +143,7 @@ func TestPreparedDataIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := map[string]string{}
-		for _, f := range []string{privateKeyFile, publicKeyFile, secretFile, filepath.Join(policiesDir, starterFile)} {
+		for _, f := range []string{privateKeyFile, publicKeyFile, ownKeyFile, ownPublicFile, secretFile, filepath.Join(policiesDir, starterFile)} {
 			text, err := os.ReadFile(filepath.Join(dir, f))
 			if err != nil {
 				t.Fatal(err)
@@ -154,6 +154,12 @@ func TestPreparedDataIsKept(t *testing.T) {
 			}
 		}
 		before = now
+	}
+	if err := os.Remove(filepath.Join(dir, ownKeyFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := prepareData(dir); err == nil || !strings.Contains(err.Error(), ownKeyFile+" is missing") {
+		t.Errorf("a lost key for summaries: %v", err)
 	}
 	if err := os.Remove(filepath.Join(dir, publicKeyFile)); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/embedded"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote/summary"
 )
 
 // The files of a service without a configuration, below its data folder.
@@ -294,8 +295,23 @@ func (m *machine) welcome() string {
 Push an image and sign it:
 
 %[6]s
+Every golden image carries a signed summary of its approval:
+
+%[7]s
 Ctrl-C stops it.
-`, m.staging.Addr(), m.golden.Addr(), m.url(), filepath.Join(m.opts.dir, policiesDir), m.opts.dir, m.instructions("hello"))
+`, m.staging.Addr(), m.golden.Addr(), m.url(), filepath.Join(m.opts.dir, policiesDir), m.opts.dir, m.instructions("hello"), m.summaryCommand("hello")+m.auditCommand("hello"))
+}
+
+// summaryCommand verifies the signed summary of an image.
+func (m *machine) summaryCommand(repository string) string {
+	return fmt.Sprintf(`  cosign verify-attestation --key %[3]s --type %[4]s \
+    --insecure-ignore-tlog %[1]s/%[2]s:v1
+`, m.golden.Addr(), repository, filepath.Join(m.opts.dir, ownPublicFile), summary.PredicateType)
+}
+
+// auditCommand looks at every tag of a repository.
+func (m *machine) auditCommand(repository string) string {
+	return fmt.Sprintf("  gatekeeper audit --data %s %s/%s\n", m.opts.dir, m.golden.Addr(), repository)
 }
 
 // instructions are the commands that make an image of one's own golden.

@@ -23,11 +23,11 @@ import (
 func (j *job) objection(f summary.Found, digest string) (Reason, string) {
 	switch {
 	case errors.Is(f.Err, summary.ErrUnknownSigner):
-		return WrongKey, "its summary " + f.Manifest + " is not signed by a key of the configuration"
+		return WrongKey, "its summary " + f.Carrier + " is not signed by a key of the configuration"
 	case errors.Is(f.Err, summary.ErrOtherDigest):
-		return OtherDigest, "the summary " + f.Manifest + " is " + f.Err.Error()
+		return OtherDigest, "the summary " + f.Carrier + " is " + f.Err.Error()
 	case f.Err != nil:
-		return Malformed, "the summary " + f.Manifest + ": " + f.Err.Error()
+		return Malformed, "the summary " + f.Carrier + ": " + f.Err.Error()
 	case f.Verifier != j.Verifier:
 		return OtherVerifier, fmt.Sprintf("its summary names the verifier %q, not %q", f.Verifier, j.Verifier)
 	case f.Result != summary.Passed || !slices.Contains(f.Levels, summary.Level):

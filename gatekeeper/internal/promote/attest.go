@@ -59,7 +59,7 @@ func (a *Attester) Attest(ctx context.Context, d gatekeeper.Decision, r policy.R
 	if err != nil {
 		return fmt.Errorf("decision %d: %w", d.ID, err)
 	}
-	if err := a.attach(ctx, golden, s.Digest, bundle, d.DecidedAt); err != nil {
+	if err := a.write(ctx, golden, s.Digest, bundle, d.DecidedAt); err != nil {
 		return fmt.Errorf("attach the summary to %s/%s@%s: %w", to.Registry, to.Repository, s.Digest, err)
 	}
 	there, err = a.has(ctx, golden, s.Digest, statement)
@@ -100,6 +100,41 @@ func (a *Attester) has(ctx context.Context, golden registry.Repository, digest s
 		return false, err
 	}
 	return slices.ContainsFunc(found, func(f summary.Found) bool { return f.Err == nil && string(f.Payload) == string(statement) }), nil
+}
+
+// write attaches a bundle in the form that the image's signatures have. Where
+// cosign finds one bundle among the referrers, it looks at no signature of the
+// older form any more: a bundle beside them would make them invisible.
+func (a *Attester) write(ctx context.Context, golden registry.Repository, of string, bundle []byte, at time.Time) error {
+	older, err := a.olderForm(ctx, golden, of)
+	if err != nil {
+		return err
+	}
+	if !older {
+		return a.attach(ctx, golden, of, bundle, at)
+	}
+	envelope, err := summary.Envelope(bundle)
+	if err != nil {
+		return err
+	}
+	return a.appendTo(ctx, golden, of, envelope)
+}
+
+// olderForm says whether an image has signatures below cosign's tag and none
+// in bundles. Certificates have no place in the older form here.
+func (a *Attester) olderForm(ctx context.Context, golden registry.Repository, of string) (bool, error) {
+	if _, key := a.signing.Signer.(summary.KeySigner); !key {
+		return false, nil
+	}
+	_, err := a.registries.Resolve(ctx, golden.Registry, golden.Name, registry.FallbackTag(of, ".sig"))
+	switch {
+	case errors.Is(err, gatekeeper.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	bundles, err := summary.HasBundle(ctx, a.registries, golden, of)
+	return !bundles, err
 }
 
 // attach writes a bundle as a referrer of a digest: the blobs, a manifest with

@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
@@ -132,6 +134,78 @@ func TestASummaryIsLeftBesideTheImage(t *testing.T) {
 	}
 }
 
+// Where cosign finds one bundle, it looks at no signature of the older form:
+// beside such signatures the summary takes their form.
+func TestBesideOlderSignaturesTheSummaryHasTheirForm(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, distribution(t), withReferrers(t))
+	s := signing(t)
+	attester := promote.NewAttester(b.promoter, s)
+	img := image(t, 1)
+	of := digest(t, img)
+	b.push(t, ":v1", img)
+	b.push(t, ":"+registry.FallbackTag(of, ".sig"), signature(t, "a signature"))
+	b.push(t, ":"+registry.FallbackTag(of, ".att"), signature(t, "an attestation"))
+	layers := func() int {
+		t.Helper()
+		att, err := remote.Image(ref(t, b.golden+"/gold/app:"+registry.FallbackTag(of, ".att")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := att.Layers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range all {
+			r, err := l.Compressed()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, r); err != nil {
+				t.Errorf("a layer in golden: %v", err)
+			}
+		}
+		config, err := att.ConfigFile()
+		if err != nil || len(config.RootFS.DiffIDs) != len(all) {
+			t.Errorf("%d layers, the configuration has %+v (%v)", len(all), config, err)
+		}
+		return len(all)
+	}
+	d, r := decided(of, to("v1"))
+	promote := func() {
+		t.Helper()
+		b.promote(t, of, to("v1"))
+		if err := attester.Attest(t.Context(), d, r); err != nil {
+			t.Fatal(err)
+		}
+		if found := b.find(t, goldenRepo(), of, s.Trust); len(found) != 1 || found[0].Err != nil {
+			t.Errorf("found %+v", found)
+		}
+		if bundles, err := summary.HasBundle(t.Context(), b.registries, goldenRepo(), of); err != nil || bundles {
+			t.Errorf("there is a bundle: %v, %v", bundles, err)
+		}
+	}
+	promote()
+	if n := layers(); n != 2 {
+		t.Errorf("%d attestations in golden, want the source's and ours", n)
+	}
+	b.traffic.reset()
+	promote() // again
+	if sent := b.traffic.bytes["golden out"]; sent > 0 {
+		t.Errorf("%d bytes were sent again", sent)
+	}
+	// Another attestation arrives in staging, and the image is promoted again.
+	more, err := mutate.AppendLayers(signature(t, "an attestation"), static.NewLayer([]byte("another"), "application/vnd.dsse.envelope.v1+json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.push(t, ":"+registry.FallbackTag(of, ".att"), more)
+	promote()
+	if n := layers(); n != 3 {
+		t.Errorf("%d attestations in golden, want the source's two and ours", n)
+	}
+}
+
 // flaky is a registry that fails at one write: before it, or after it took
 // effect, as a crash does.
 type flaky struct {
@@ -176,8 +250,9 @@ func (f *flaky) PutManifest(ctx context.Context, r registry.Repository, referenc
 func TestACrashAtAnyStepLeavesOneSummary(t *testing.T) {
 	t.Parallel()
 	for kind, start := range map[string]func(*testing.T) string{"Distribution": distribution, "with a referrers API": withReferrers} {
-		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, after the write %v", kind, after), func(t *testing.T) {
+		for i := range 4 {
+			after, older := i%2 == 1, i >= 2
+			t.Run(fmt.Sprintf("%s, after the write %v, older form %v", kind, after, older), func(t *testing.T) {
 				t.Parallel()
 				golden := start(t)
 				b := newBench(t, distribution(t), golden)
@@ -186,6 +261,10 @@ func TestACrashAtAnyStepLeavesOneSummary(t *testing.T) {
 				for at := 1; !survived; at++ {
 					img := image(t, 1)
 					b.push(t, ":v1", img)
+					if older {
+						b.push(t, ":"+registry.FallbackTag(digest(t, img), ".sig"), signature(t, "a signature"))
+						b.push(t, ":"+registry.FallbackTag(digest(t, img), ".att"), signature(t, "an attestation"))
+					}
 					p := to(fmt.Sprintf("v%d", at))
 					d, r := decided(digest(t, img), p)
 					f := &flaky{Registries: b.registries, at: at, after: after}

@@ -181,7 +181,7 @@ func (c *job) signed(ctx context.Context, digest string, depth int) error {
 
 // cosignTag copies one tag of cosign's older form, when it exists. What golden
 // has under it is replaced: the source holds every signature golden got from
-// it before.
+// it before. Only our own summaries stay.
 func (c *job) cosignTag(ctx context.Context, tag string) error {
 	content, err := c.registries.ManifestByTag(ctx, c.from, tag)
 	if errors.Is(err, gatekeeper.ErrNotFound) {
@@ -192,12 +192,12 @@ func (c *job) cosignTag(ctx context.Context, tag string) error {
 	}
 	now, err := c.registries.Resolve(ctx, c.to.Registry, c.to.Name, tag)
 	switch {
-	case err == nil && now.Digest == content.Digest:
-		return nil
-	case err != nil && !errors.Is(err, gatekeeper.ErrNotFound):
+	case errors.Is(err, gatekeeper.ErrNotFound):
+		return c.manifest(ctx, content, tag)
+	case err != nil || now.Digest == content.Digest:
 		return err
 	}
-	return c.manifest(ctx, content, tag)
+	return c.replace(ctx, tag, now.Digest, content)
 }
 
 // subjectOf returns the digest in a manifest's subject field.

@@ -87,12 +87,17 @@ func (c *job) publish(ctx context.Context) error {
 		if !wrote {
 			return nil
 		}
-		settling := min(max(settlingFactor*c.now().Sub(began), leastSettling), mostSettling)
-		if err := pause(ctx, settling); err != nil {
+		if err := pause(ctx, settling(c.now().Sub(began))); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("the lists of referrers in %s/%s are changed by somebody else all the time", c.to.Registry, c.to.Name)
+}
+
+// settling is how long to wait for what others may be writing, when reading
+// and writing took us this long.
+func settling(took time.Duration) time.Duration {
+	return min(max(settlingFactor*took, leastSettling), mostSettling)
 }
 
 // merge adds the entries that an index lacks. Seen is everything that it holds

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -175,6 +176,33 @@ func (t *Trust) Open(data []byte, digest string) (_ Summary, err error) {
 		}
 	}
 	return Summary{}, fmt.Errorf("%w: %s", ErrUnknownSigner, clean(err.Error()))
+}
+
+// OpenEnvelope is Open for a DSSE envelope without a bundle, as cosign's older
+// form has it.
+func (t *Trust) OpenEnvelope(envelope []byte, digest string) (Summary, error) {
+	if err := strictjson.Check(envelope); err != nil {
+		return Summary{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	data, err := json.Marshal(map[string]any{
+		"mediaType": BundleType, "verificationMaterial": map[string]any{"publicKey": map[string]any{"hint": "unknown"}},
+		"dsseEnvelope": json.RawMessage(envelope),
+	})
+	if err != nil {
+		return Summary{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return t.Open(data, digest)
+}
+
+// Envelope takes the DSSE envelope out of a bundle that Sign returned.
+func Envelope(bundle []byte) ([]byte, error) {
+	var b struct {
+		Envelope json.RawMessage `json:"dsseEnvelope"`
+	}
+	if err := json.Unmarshal(bundle, &b); err != nil {
+		return nil, fmt.Errorf("take the envelope out of the bundle: %w", err)
+	}
+	return b.Envelope, nil
 }
 
 // open reads a bundle with a statement, whose signature is not looked at.
