@@ -174,12 +174,12 @@ func (p *place) say(t *testing.T, w word) {
 }
 
 // promote does as the gatekeeper does: the image, the summary, the tags.
-func (p *place) promote(t *testing.T, img v1.Image, repository string, tags ...string) {
+func (p *place) promote(t *testing.T, img v1.Image, tags ...string) {
 	t.Helper()
-	p.write(t, repository+"@"+digest(t, img), img)
-	p.say(t, word{by: p.own, verifier: summary.DefaultVerifier, of: img, repo: repository, tags: tags})
+	p.write(t, "app@"+digest(t, img), img)
+	p.say(t, word{by: p.own, verifier: summary.DefaultVerifier, of: img, repo: "app", tags: tags})
 	for _, tag := range tags {
-		p.write(t, repository+":"+tag, img)
+		p.write(t, "app:"+tag, img)
 	}
 }
 
@@ -193,9 +193,9 @@ func (p *place) auditor(t *testing.T, public ...[]byte) *audit.Auditor {
 }
 
 // verdicts is a report as tag → status and reason.
-func verdicts(t *testing.T, a *audit.Auditor, repository string) map[string]string {
+func verdicts(t *testing.T, a *audit.Auditor) map[string]string {
 	t.Helper()
-	report, err := a.Audit(t.Context(), repo(repository))
+	report, err := a.Audit(t.Context(), repo("app"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,19 +225,20 @@ func forBoth(t *testing.T, test func(t *testing.T, p *place)) {
 func TestWhatCameThroughTheGateIsFine(t *testing.T) {
 	t.Parallel()
 	forBoth(t, func(t *testing.T, p *place) {
+		t.Helper()
 		first, second := image(t), image(t)
-		p.promote(t, first, "app", "v1", "stable")
-		p.promote(t, second, "app", "v2", "stable") // the channel moves on
-		p.promote(t, first, "app", "v1.0")          // the same image again
+		p.promote(t, first, "v1", "stable")
+		p.promote(t, second, "v2", "stable") // the channel moves on
+		p.promote(t, first, "v1.0")          // the same image again
 		// Signatures of the older form have tags of their own.
 		p.write(t, "app:"+registry.FallbackTag(digest(t, first), ".sig"), signatureImage(t))
 		want := map[string]string{"v1": "ok", "v1.0": "ok", "v2": "ok", "stable": "ok"}
-		if diff := cmp.Diff(want, verdicts(t, p.auditor(t), "app")); diff != "" {
+		if diff := cmp.Diff(want, verdicts(t, p.auditor(t))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		// Rolled back through the gate: judged and approved again.
-		p.promote(t, first, "app", "stable")
-		if diff := cmp.Diff(want, verdicts(t, p.auditor(t), "app")); diff != "" {
+		p.promote(t, first, "stable")
+		if diff := cmp.Diff(want, verdicts(t, p.auditor(t))); diff != "" {
 			t.Errorf("after a rollback (-want +got):\n%s", diff)
 		}
 	})
@@ -252,8 +253,9 @@ func signatureImage(t *testing.T) v1.Image {
 func TestWhatBypassedTheGateIsNamed(t *testing.T) {
 	t.Parallel()
 	forBoth(t, func(t *testing.T, p *place) {
+		t.Helper()
 		stranger := newPair(t)
-		p.promote(t, image(t), "app", "fine")
+		p.promote(t, image(t), "fine")
 		say := func(tag string, by pair, verifier, repository string, tags ...string) {
 			img := image(t)
 			p.write(t, "app:"+tag, img)
@@ -269,15 +271,15 @@ func TestWhatBypassedTheGateIsNamed(t *testing.T) {
 		say("other-repository", p.own, summary.DefaultVerifier, "elsewhere", "other-repository")
 		// Both tags are there; one was never approved.
 		two := image(t)
-		p.promote(t, two, "app", "approved")
+		p.promote(t, two, "approved")
 		p.write(t, "app:retagged", two)
 		// The tag now leads to something else.
-		p.promote(t, image(t), "app", "overwritten")
+		p.promote(t, image(t), "overwritten")
 		p.write(t, "app:overwritten", image(t))
 		// An older image comes back under a moving tag.
 		old := image(t)
-		p.promote(t, old, "app", "channel")
-		p.promote(t, image(t), "app", "channel")
+		p.promote(t, old, "channel")
+		p.promote(t, image(t), "channel")
 		p.write(t, "app:channel", old)
 		// An image hides under a tag that is kept for signatures.
 		hidden := registry.FallbackTag(digest(t, image(t)), ".sig")
@@ -289,11 +291,11 @@ func TestWhatBypassedTheGateIsNamed(t *testing.T) {
 			"verifier": "bypassed other_verifier", "other-repository": "bypassed other_reference", "retagged": "bypassed not_approved",
 			"overwritten": "bypassed no_summary", "channel": "bypassed moved_back", hidden: "bypassed hidden_image", list: "bypassed hidden_image",
 		}
-		if diff := cmp.Diff(want, verdicts(t, p.auditor(t), "app")); diff != "" {
+		if diff := cmp.Diff(want, verdicts(t, p.auditor(t))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		// After a rotation the older key's summaries count as well.
-		if got := verdicts(t, p.auditor(t, stranger.public), "app")["stranger"]; got != "ok" {
+		if got := verdicts(t, p.auditor(t, stranger.public))["stranger"]; got != "ok" {
 			t.Errorf("with the other key too: %s", got)
 		}
 	})
@@ -329,7 +331,7 @@ func TestASummaryUnderAnotherDigestDoesNotCount(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, distribution(t))
 	approved, foreign := image(t), image(t)
-	p.promote(t, approved, "app", "v1")
+	p.promote(t, approved, "v1")
 	p.write(t, "app:v2", foreign)
 	index, err := remote.Index(ref(t, p.host+"/app:"+registry.FallbackTag(digest(t, approved), "")))
 	if err != nil {
@@ -339,7 +341,7 @@ func TestASummaryUnderAnotherDigestDoesNotCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{"v1": "ok", "v2": "bypassed no_summary"}
-	if diff := cmp.Diff(want, verdicts(t, p.auditor(t), "app")); diff != "" {
+	if diff := cmp.Diff(want, verdicts(t, p.auditor(t))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -350,34 +352,35 @@ func TestASummaryUnderAnotherDigestDoesNotCount(t *testing.T) {
 func TestAttack_CVE_2026_41888(t *testing.T) {
 	t.Parallel()
 	forBoth(t, func(t *testing.T, p *place) {
+		t.Helper()
 		kept, changed := image(t), image(t)
-		p.promote(t, kept, "app", "v1", "stable")
-		p.promote(t, changed, "app", "v2")
-		if diff := cmp.Diff(map[string]string{"v1": "ok", "stable": "ok", "v2": "ok"}, verdicts(t, p.auditor(t), "app")); diff != "" {
+		p.promote(t, kept, "v1", "stable")
+		p.promote(t, changed, "v2")
+		if diff := cmp.Diff(map[string]string{"v1": "ok", "stable": "ok", "v2": "ok"}, verdicts(t, p.auditor(t))); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
-		p.deleteTag(t, "app", "stable")
+		p.deleteTag(t, "stable")
 		p.write(t, "app:v2", image(t))
 		want := map[string]string{"v1": "ok", "stable": "missing deleted", "v2": "bypassed no_summary"}
-		if diff := cmp.Diff(want, verdicts(t, p.auditor(t), "app")); diff != "" {
+		if diff := cmp.Diff(want, verdicts(t, p.auditor(t))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 	t.Run("the last tag of an image", func(t *testing.T) {
 		t.Parallel()
 		p := newPlace(t, distribution(t)) // the fallback tag still names the digest
-		p.promote(t, image(t), "app", "v1")
-		p.deleteTag(t, "app", "v1")
-		if diff := cmp.Diff(map[string]string{"v1": "missing deleted"}, verdicts(t, p.auditor(t), "app")); diff != "" {
+		p.promote(t, image(t), "v1")
+		p.deleteTag(t, "v1")
+		if diff := cmp.Diff(map[string]string{"v1": "missing deleted"}, verdicts(t, p.auditor(t))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }
 
 // deleteTag removes a tag and leaves what it points to.
-func (p *place) deleteTag(t *testing.T, repository, tag string) {
+func (p *place) deleteTag(t *testing.T, tag string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+p.host+"/v2/"+repository+"/manifests/"+tag, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+p.host+"/v2/app/manifests/"+tag, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,9 +404,9 @@ func TestAnOutageIsUndecided(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, outage(t, func(r *http.Request) bool { return r.Header.Get("X-Audit") != "" && fails(r) }))
-			p.promote(t, image(t), "app", "v1")
+			p.promote(t, image(t), "v1")
 			p.registries = auditing(t, p.host)
-			if diff := cmp.Diff(map[string]string{"v1": "undecided unavailable"}, verdicts(t, p.auditor(t), "app")); diff != "" {
+			if diff := cmp.Diff(map[string]string{"v1": "undecided unavailable"}, verdicts(t, p.auditor(t))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -411,7 +414,7 @@ func TestAnOutageIsUndecided(t *testing.T) {
 	t.Run("the list of tags", func(t *testing.T) {
 		t.Parallel()
 		p := newPlace(t, outage(t, func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/tags/list") }))
-		p.promote(t, image(t), "app", "v1")
+		p.promote(t, image(t), "v1")
 		if report, err := p.auditor(t).Audit(t.Context(), repo("app")); err == nil || errors.Is(err, gatekeeper.ErrNotFound) {
 			t.Errorf("%+v, %v", report, err)
 		}

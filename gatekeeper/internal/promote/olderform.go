@@ -109,7 +109,7 @@ func (c *job) replace(ctx context.Context, tag, now string, content registry.Con
 	if err != nil {
 		return err
 	}
-	own, err := summary.SummaryLayers(present)
+	own, err := summary.Layers(present)
 	if err != nil {
 		return err
 	}

@@ -167,12 +167,12 @@ func Envelopes(ctx context.Context, source Source, repo registry.Repository, dig
 	if err != nil {
 		return nil, err
 	}
-	return SummaryLayers(content)
+	return Layers(content)
 }
 
-// SummaryLayers lists the layers of a manifest of the older form that say they
+// Layers lists the layers of a manifest of the older form that say they
 // are summaries.
-func SummaryLayers(content registry.Content) ([]ocispec.Descriptor, error) {
+func Layers(content registry.Content) ([]ocispec.Descriptor, error) {
 	var m ocispec.Manifest
 	if err := json.Unmarshal(content.Body, &m); err != nil {
 		return nil, fmt.Errorf("%w: the attestations %s: %w", gatekeeper.ErrInvalidContent, content.Digest, err)

@@ -27,7 +27,9 @@ func facts() summary.Facts {
 		At: time.Date(2026, 11, 20, 9, 0, 0, 123, time.FixedZone("CET", 3600)),
 		Evidence: &policy.Evidence{
 			Signatures: []policy.Signature{
-				{Manifest: sum("2"), Result: policy.Verified}, {Manifest: sum("1"), Result: policy.Verified}, {Manifest: sum("2"), Result: policy.Verified},
+				{Manifest: sum("2"), Result: policy.Verified},
+				{Manifest: sum("1"), Result: policy.Verified},
+				{Manifest: sum("2"), Result: policy.Verified},
 				{Manifest: sum("3"), Result: policy.UnknownSigner},
 			},
 			Attestations: []policy.Attestation{{Manifest: sum("4"), Result: policy.Verified}, {Manifest: sum("5"), Result: policy.Invalid}},
