@@ -128,7 +128,9 @@ func configCommands(streams app.Streams) *cobra.Command {
 		Long:    "Check a configuration file and the policies it names.\n\nExit status: 0 sound, 1 mistakes found, 2 usage.",
 		Example: "  gatekeeper config lint /etc/gatekeeper/gatekeeper.yaml",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(c *cobra.Command, args []string) error { return app.LintConfig(c.Context(), args[0], output, streams) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return app.LintConfig(c.Context(), args[0], output, streams)
+		},
 	}
 	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	schema := &cobra.Command{
