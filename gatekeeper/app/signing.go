@@ -28,7 +28,7 @@ func (s *setup) signing(ctx context.Context) (_ promote.Signing, signs bool, err
 		return promote.Signing{}, false, nil
 	}
 	c := *s.config.Signing
-	signing := promote.Signing{Verifier: summary.Verifier{ID: s.verifierID(), Version: Version()}}
+	signing := promote.Signing{Form: promote.Form(c.Form), Verifier: summary.Verifier{ID: s.verifierID(), Version: Version()}}
 	if c.Keyless != nil {
 		signing.Signer = keylessSigner(*c.Keyless)
 		signing.Trust, err = trustKeyless(*c.Keyless)

@@ -14,6 +14,7 @@ type Signing struct {
 	Key          string `yaml:"key" json:"key,omitempty" jsonschema:"description=file with a private key in PEM\\, as cosign generate-key-pair leaves it\\, or a URI of awskms:// azurekms:// gcpkms:// hashivault://"`
 	PasswordFile string `yaml:"passwordFile" json:"passwordFile,omitempty" jsonschema:"description=password of the key file"`
 	PasswordEnv  string `yaml:"passwordEnv" json:"passwordEnv,omitempty"`
+	Form         string `yaml:"form" json:"form,omitempty" jsonschema:"enum=bundle,enum=tag,description=bundle: as a referrer; tag: in cosign's older form\, under sha256-….att; the form of the image's own signatures when left out"`
 	VerifierID   string `yaml:"verifierID" json:"verifierID,omitempty" jsonschema:"description=URI that the summaries name as verifier; the project's address when left out"`
 	// PublicKeys are accepted besides the one that signs: those of before a
 	// rotation.
@@ -32,6 +33,12 @@ type Keyless struct {
 	Issuer            string `yaml:"issuer" json:"issuer" jsonschema:"description=issuer of the token\\, exactly"`
 	Identity          string `yaml:"identity" json:"identity" jsonschema:"description=subject alternative name of the certificates\\, exactly"`
 }
+
+// The forms of a summary in the registry.
+const (
+	FormBundle = "bundle"
+	FormTag    = "tag"
+)
 
 // kmsSchemes are the key management services.
 func kmsSchemes() []string { return []string{"awskms", "azurekms", "gcpkms", "hashivault"} }
@@ -61,6 +68,12 @@ func (v *validator) signing() {
 		v.failf(at+".key", "%q is no key management service that is supported; write one of %s", scheme, strings.Join(kmsSchemes(), ", "))
 	case password && (kms || s.Key == ""):
 		v.failf(at, "has a password without a key file")
+	}
+	switch {
+	case s.Form != "" && s.Form != FormBundle && s.Form != FormTag:
+		v.failf(at+".form", "%q is no form; write %s or %s, or leave it out", s.Form, FormBundle, FormTag)
+	case s.Form == FormTag && s.Keyless != nil:
+		v.failf(at+".form", "%q has no place for certificates; write %s with keyless", s.Form, FormBundle)
 	}
 	if u, err := url.Parse(s.VerifierID); s.VerifierID != "" && (err != nil || u.Scheme == "") {
 		v.failf(at+".verifierID", "%q is no URI; write one as in https://gatekeeper.example.com", s.VerifierID)

@@ -22,8 +22,8 @@ func TestSigningAsItMayBeWritten(t *testing.T) {
 		`{key: "hashivault://golden", verifierID: "https://gatekeeper.example.com", publicKeys: [/old.pub]}`: {
 			Key: "hashivault://golden", VerifierID: "https://gatekeeper.example.com", PublicKeys: []string{"/old.pub"},
 		},
-		"{key: /k, passwordEnv: P}": {Key: "/k", PasswordEnv: "P"},
-		"{publicKeys: [/k.pub]}":    {PublicKeys: []string{"/k.pub"}},
+		"{key: /k, passwordEnv: P, form: tag}": {Key: "/k", PasswordEnv: "P", Form: config.FormTag},
+		"{publicKeys: [/k.pub]}":               {PublicKeys: []string{"/k.pub"}},
 		"{keyless: " + keyless + "}": {Keyless: &config.Keyless{
 			FulcioURL: "https://f.example", RekorURL: "https://r.example", IdentityTokenFile: "/t", TrustedRootFile: "/r",
 			Issuer: "https://i.example", Identity: "https://me.example",
@@ -62,6 +62,8 @@ func TestMistakesInSigning(t *testing.T) {
 		{"a password for a service", `{key: "awskms:///alias/golden", passwordFile: /p}`, "a password without a key file"},
 		{"a key and keyless", "{key: /k, keyless: " + keyless + "}", "both key and keyless"},
 		{"a verifier that is no URI", "{key: /k, verifierID: gatekeeper}", "is no URI"},
+		{"an unknown form", "{key: /k, form: oci}", "signing.form: \"oci\" is no form; write bundle or tag"},
+		{"certificates in the older form", "{form: tag, keyless: " + keyless + "}", "has no place for certificates"},
 		{"an empty public key", `{publicKeys: [""]}`, "signing.publicKeys[0]: is empty"},
 		{"no token", "{keyless: " + strings.Replace(keyless, "identityTokenFile: /t, ", "", 1) + "}", "has no identityTokenFile"},
 		{"anybody's certificate", "{keyless: " + strings.Replace(keyless, `, identity: "https://me.example"`, "", 1) + "}", "has no identity"},

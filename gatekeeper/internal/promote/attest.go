@@ -18,13 +18,27 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
-// Signing is what summaries are signed and read back with. Every field is
-// required.
+// Signing is what summaries are signed and read back with. Every field but
+// Form is required.
 type Signing struct {
 	Signer   summary.Signer
 	Trust    *summary.Trust // holds what the signer signs with
 	Verifier summary.Verifier
+	Form     Form
 }
+
+// Form is how a summary lies in the registry.
+type Form string
+
+// The forms.
+const (
+	// FormOfSignatures is the form that the image's own signatures have.
+	FormOfSignatures Form = ""
+	// FormBundle is a Sigstore bundle in a manifest that refers to the image.
+	FormBundle Form = "bundle"
+	// FormTag is cosign's older form, under the tag sha256-….att.
+	FormTag Form = "tag"
+)
 
 // Attester implements gatekeeper.Attester. It is safe for concurrent use.
 type Attester struct {
@@ -123,8 +137,8 @@ func (a *Attester) write(ctx context.Context, golden registry.Repository, of str
 // olderForm says whether an image has signatures below cosign's tag and none
 // in bundles. Certificates have no place in the older form here.
 func (a *Attester) olderForm(ctx context.Context, golden registry.Repository, of string) (bool, error) {
-	if _, key := a.signing.Signer.(summary.KeySigner); !key {
-		return false, nil
+	if _, key := a.signing.Signer.(summary.KeySigner); !key || a.signing.Form != FormOfSignatures {
+		return key && a.signing.Form == FormTag, nil
 	}
 	_, err := a.registries.Resolve(ctx, golden.Registry, golden.Name, registry.FallbackTag(of, ".sig"))
 	switch {

@@ -206,6 +206,31 @@ func TestBesideOlderSignaturesTheSummaryHasTheirForm(t *testing.T) {
 	}
 }
 
+func TestTheFormCanBeChosen(t *testing.T) {
+	t.Parallel()
+	for form, bundles := range map[promote.Form]bool{promote.FormOfSignatures: true, promote.FormBundle: true, promote.FormTag: false} {
+		t.Run(string(form), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, distribution(t), distribution(t))
+			s := signing(t)
+			s.Form = form
+			img := image(t, 1)
+			b.push(t, ":v1", img)
+			b.promote(t, digest(t, img), to("v1"))
+			d, r := decided(digest(t, img), to("v1"))
+			if err := promote.NewAttester(b.promoter, s).Attest(t.Context(), d, r); err != nil {
+				t.Fatal(err)
+			}
+			if found := b.find(t, goldenRepo(), d.Push.Digest, s.Trust); len(found) != 1 || found[0].Err != nil {
+				t.Errorf("found %+v", found)
+			}
+			if got, err := summary.HasBundle(t.Context(), b.registries, goldenRepo(), d.Push.Digest); err != nil || got != bundles {
+				t.Errorf("a bundle: %v, %v", got, err)
+			}
+		})
+	}
+}
+
 // flaky is a registry that fails at one write: before it, or after it took
 // effect, as a crash does.
 type flaky struct {
