@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -115,7 +116,7 @@ func readPublicKey(file string) ([]byte, error) {
 
 func keylessSigner(k config.Keyless) summary.Keyless {
 	return summary.Keyless{
-		Fulcio: k.FulcioURL, Rekor: k.RekorURL, Timestamp: k.TimestampURL, SigningConfig: k.SigningConfigFile,
+		Fulcio: strings.TrimRight(k.FulcioURL, "/"), Rekor: strings.TrimRight(k.RekorURL, "/"), Timestamp: k.TimestampURL, SigningConfig: k.SigningConfigFile,
 		TokenFile: k.IdentityTokenFile, Now: time.Now,
 	}
 }

@@ -189,6 +189,30 @@ func TestOpen(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an envelope without a bundle", func(t *testing.T) {
+		t.Parallel()
+		trust, err := summary.NewTrust([][]byte{public}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for s, want := range map[summary.Signer]error{own: nil, stranger: summary.ErrUnknownSigner} {
+			envelope, err := summary.Envelope(signed(s, good))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := trust.OpenEnvelope(envelope, sum("a")); !errors.Is(err, want) || err == nil && !got.Approves("golden.example.com/team-a/app:v1") {
+				t.Errorf("%+v, %v, want %v", got, err, want)
+			}
+			if _, err := trust.OpenEnvelope(envelope, sum("b")); !errors.Is(err, summary.ErrOtherDigest) {
+				t.Errorf("another digest: %v", err)
+			}
+		}
+		for _, text := range []string{"", "{}", "x", `{"payload":"e30="}`, `{},"verificationMaterial":{}`, `{"payload":1}`} {
+			if _, err := trust.OpenEnvelope([]byte(text), sum("a")); !errors.Is(err, summary.ErrMalformed) && !errors.Is(err, summary.ErrOther) {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+	})
 	t.Run("after a rotation either key counts", func(t *testing.T) {
 		t.Parallel()
 		trust, err := summary.NewTrust([][]byte{public, strangersKey}, nil)
