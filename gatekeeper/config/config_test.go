@@ -180,7 +180,7 @@ func TestTheSchemaKnowsEveryKey(t *testing.T) {
 			t.Errorf("the schema lacks %s", key)
 		}
 	}
-	if !strings.Contains(string(text), `"secretFile"`) || strings.Contains(string(text), `"reconcile"`) {
+	if !strings.Contains(string(text), `"secretFile"`) || !strings.Contains(string(text), `"form": {`) || strings.Contains(string(text), `"reconcile"`) {
 		t.Error("nested keys are not those that are supported")
 	}
 }

@@ -14,7 +14,7 @@ type Signing struct {
 	Key          string `yaml:"key" json:"key,omitempty" jsonschema:"description=file with a private key in PEM\\, as cosign generate-key-pair leaves it\\, or a URI of awskms:// azurekms:// gcpkms:// hashivault://"`
 	PasswordFile string `yaml:"passwordFile" json:"passwordFile,omitempty" jsonschema:"description=password of the key file"`
 	PasswordEnv  string `yaml:"passwordEnv" json:"passwordEnv,omitempty"`
-	Form         string `yaml:"form" json:"form,omitempty" jsonschema:"enum=bundle,enum=tag,description=bundle: as a referrer; tag: in cosign's older form\, under sha256-….att; the form of the image's own signatures when left out"`
+	Form         string `yaml:"form" json:"form,omitempty" jsonschema:"enum=bundle,enum=tag,description=bundle: as a referrer; tag: in cosign's older form under sha256-….att; the form of the image's own signatures when left out"`
 	VerifierID   string `yaml:"verifierID" json:"verifierID,omitempty" jsonschema:"description=URI that the summaries name as verifier; the project's address when left out"`
 	// PublicKeys are accepted besides the one that signs: those of before a
 	// rotation.
