@@ -10,14 +10,29 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
-// carryOut does what a recorded yes allows: the copy with everything that
-// refers to it, then the tags, then the record of what was written.
-func (g *Gate) carryOut(ctx context.Context, d Decision, promotions []policy.Promotion) (Progress, error) {
+// resume carries a decision out. One that was recorded before is carried out
+// as it was recorded, with its evidence, time and tags, so that what a crash
+// interrupted and what follows are the same promotion.
+func (g *Gate) resume(ctx context.Context, d Decision, known bool) (Progress, error) {
 	if len(d.Golden) > 0 {
 		return d.progress(), nil // completed before a crash
 	}
+	if known {
+		recorded, err := g.History.Decision(ctx, d.ID)
+		if err != nil {
+			return Progress{}, fmt.Errorf("read decision %d again: %w", d.ID, err)
+		}
+		d.Results, d.Evidence, d.DecidedAt = recorded.Results, recorded.Evidence, recorded.DecidedAt
+	}
+	return g.carryOut(ctx, d)
+}
+
+// carryOut does what a recorded yes allows: the copy with everything that
+// refers to it, the signed summary, then the tags, then the record of what was
+// written.
+func (g *Gate) carryOut(ctx context.Context, d Decision) (Progress, error) {
 	started := g.Now()
-	refs, note, err := g.promoteAll(ctx, d, promotions)
+	refs, note, err := g.promoteAll(ctx, d)
 	g.Observer.Stage(StagePromotion, g.Now().Sub(started))
 	var conflict *ConflictError
 	refused := errors.As(err, &conflict)
@@ -45,14 +60,14 @@ func (g *Gate) carryOut(ctx context.Context, d Decision, promotions []policy.Pro
 }
 
 // promoteAll returns a note when a newer push turned up on the way.
-func (g *Gate) promoteAll(ctx context.Context, d Decision, promotions []policy.Promotion) ([]GoldenReference, string, error) {
+func (g *Gate) promoteAll(ctx context.Context, d Decision) ([]GoldenReference, string, error) {
 	subject := policy.Subject{Registry: d.Push.Source, Repository: d.Push.Repository, Digest: d.Push.Digest}
 	var refs []GoldenReference
-	for _, to := range promotions {
-		if err := g.Promoter.Copy(ctx, subject, to); err != nil {
+	for _, r := range d.approved() {
+		if err := g.Promoter.Copy(ctx, subject, *r.Promotion); err != nil {
 			return refs, "", err
 		}
-		written, note, err := g.tag(ctx, d.Push, subject, to)
+		written, note, err := g.tag(ctx, d, subject, r)
 		refs = append(refs, written...)
 		if err != nil || note != "" {
 			return refs, note, err
@@ -62,30 +77,49 @@ func (g *Gate) promoteAll(ctx context.Context, d Decision, promotions []policy.P
 }
 
 // tag moves the promotion's tags, unless the push was overtaken. Promotions to
-// one repository take turns, so that the newest push has the last word.
-func (g *Gate) tag(ctx context.Context, p Push, s policy.Subject, to policy.Promotion) ([]GoldenReference, string, error) {
+// one repository take turns, so that the newest push has the last word, in the
+// summaries as in the tags.
+func (g *Gate) tag(ctx context.Context, d Decision, s policy.Subject, r policy.Result) ([]GoldenReference, string, error) {
+	to := *r.Promotion
 	defer g.destinations.lock(to.Registry + "/" + to.Repository)()
-	note, err := g.overtakenAtTheEnd(ctx, p)
+	note, err := g.overtakenAtTheEnd(ctx, d.Push)
 	if err != nil || note != "" {
 		return nil, note, err
 	}
+	tags := append(append([]string(nil), to.Tags...), to.Channels...)
+	if note, err = g.heldByNewer(ctx, d.Push, to, tags); err != nil || note != "" {
+		return nil, note, err
+	}
+	if g.Attester != nil {
+		if err := g.Attester.Attest(ctx, d, r); err != nil {
+			return nil, "", err
+		}
+	}
 	var refs []GoldenReference
-	for _, tag := range append(append([]string(nil), to.Tags...), to.Channels...) {
-		last, found, err := g.History.Golden(ctx, to.Registry, to.Repository, tag)
-		if err != nil {
-			return refs, "", fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
-		}
-		if found && last.PushID > p.ID && last.Digest != p.Digest {
-			return refs, fmt.Sprintf("a newer push already holds the golden tag %s: %s", tag, last.Digest), nil
-		}
+	for _, tag := range tags {
 		if err := g.Promoter.Tag(ctx, s, to, tag); err != nil {
 			return refs, "", err
 		}
 		refs = append(refs, GoldenReference{
-			Registry: to.Registry, Repository: to.Repository, Tag: tag, Digest: s.Digest, PushID: p.ID, At: g.Now(),
+			Registry: to.Registry, Repository: to.Repository, Tag: tag, Digest: s.Digest, PushID: d.Push.ID, At: g.Now(),
 		})
 	}
 	return refs, "", nil
+}
+
+// heldByNewer returns a note when a newer push has one of the golden tags
+// already.
+func (g *Gate) heldByNewer(ctx context.Context, p Push, to policy.Promotion, tags []string) (string, error) {
+	for _, tag := range tags {
+		last, found, err := g.History.Golden(ctx, to.Registry, to.Repository, tag)
+		if err != nil {
+			return "", fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
+		}
+		if found && last.PushID > p.ID && last.Digest != p.Digest {
+			return fmt.Sprintf("a newer push already holds the golden tag %s: %s", tag, last.Digest), nil
+		}
+	}
+	return "", nil
 }
 
 // settleTime is how long a registry may take to write a tag that it has

@@ -41,6 +41,7 @@ type world struct {
 	history   []gatekeeper.GoldenReference
 	woken     []string
 	told      []gatekeeper.Decision // what the observer heard
+	attested  map[string]time.Time  // golden repository:tag@digest that was said to be approved, and when it was decided
 
 	// fail makes the named port fail.
 	fail map[string]error
@@ -49,7 +50,7 @@ type world struct {
 	subject   string // what untagged manifests refer to
 	problem   *policy.Problem
 
-	attested []policy.Attestation // about every image
+	claims   []policy.Attestation // about every image
 	children []string             // digests of an index's platforms; none: a single image
 	scanned  []string             // "layers DIGEST" and "sbom DOCUMENT", in order
 	scanning chan struct{}        // when there is one, signatures are found only after a scan closed it
@@ -79,7 +80,7 @@ func newWorld(t *testing.T, policies ...string) *world {
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	w := &world{
 		t: t, now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), tags: map[string]string{}, golden: map[string]string{}, copied: map[string]bool{},
-		signed: map[string]bool{}, fail: map[string]error{},
+		signed: map[string]bool{}, fail: map[string]error{}, attested: map[string]time.Time{},
 	}
 	if w.key, err = policy.NewAuthority(text); err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func newWorld(t *testing.T, policies ...string) *world {
 func (w *world) gate() *gatekeeper.Gate {
 	return gatekeeper.New(gatekeeper.Deps{
 		Policies: func() []*policy.Compiled { return w.policies }, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
-		Signatures: w, Scanner: w, Promoter: w, Observer: w,
+		Signatures: w, Scanner: w, Promoter: w, Attester: w, Observer: w,
 		Now: func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, Log: slog.New(slog.DiscardHandler),
 	})
 }
@@ -205,6 +206,12 @@ func (w *world) Golden(_ context.Context, registry, repository, tag string) (gat
 	return gatekeeper.GoldenReference{}, false, nil
 }
 
+func (w *world) Decision(_ context.Context, id int64) (gatekeeper.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decisions[id-1], w.fail["decision"]
+}
+
 func (w *world) SetDigest(context.Context, int64, gatekeeper.Descriptor) error {
 	return w.fail["digest"]
 }
@@ -256,7 +263,7 @@ func (w *world) CollectSigned(ctx context.Context, s policy.Subject, authorities
 	if len(authorities) != 1 || authorities[0].ID != w.key.ID {
 		return gatekeeper.Signed{}, fmt.Errorf("asked about %d authorities", len(authorities))
 	}
-	found := gatekeeper.Signed{Attestations: w.attested}
+	found := gatekeeper.Signed{Attestations: w.claims}
 	if err := w.fail["signatures"]; err != nil || !w.signed[s.Digest] {
 		return found, err
 	}
@@ -308,6 +315,25 @@ func (w *world) Copy(_ context.Context, s policy.Subject, to policy.Promotion) e
 	return nil
 }
 
+func (w *world) Attest(_ context.Context, d gatekeeper.Decision, r policy.Result) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.fail["attest"]; err != nil {
+		return err
+	}
+	if !w.copied[r.Promotion.Repository+"@"+d.Push.Digest] || d.ID == 0 || d.Evidence == nil {
+		w.t.Errorf("%s was attested before it was copied, without a record or without evidence", d.Push.Digest)
+	}
+	for _, tag := range slices.Concat(r.Promotion.Tags, r.Promotion.Channels) {
+		name := r.Promotion.Repository + ":" + tag + "@" + d.Push.Digest
+		if at, again := w.attested[name]; again && !at.Equal(d.DecidedAt) {
+			w.t.Errorf("%s was attested as of %s and %s", name, at, d.DecidedAt)
+		}
+		w.attested[name] = d.DecidedAt
+	}
+	return nil
+}
+
 func (w *world) Tag(_ context.Context, s policy.Subject, to policy.Promotion, tag string) error {
 	if w.beforeTag != nil {
 		w.beforeTag()
@@ -325,6 +351,9 @@ func (w *world) Tag(_ context.Context, s policy.Subject, to policy.Promotion, ta
 	}
 	if !slices.ContainsFunc(w.decisions, saidYes) {
 		w.t.Errorf("%s was tagged without a recorded yes", s.Digest)
+	}
+	if _, ok := w.attested[to.Repository+":"+tag+"@"+s.Digest]; !ok {
+		w.t.Errorf("the tag %s moved to %s before that was attested", tag, s.Digest)
 	}
 	w.golden[to.Repository+":"+tag] = s.Digest
 	return nil

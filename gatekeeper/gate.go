@@ -20,7 +20,7 @@ import (
 // a retry most likely answers sooner than anybody could read it.
 const surfaceAfter = 3
 
-// Deps is what a Gate works with. Every field is required.
+// Deps is what a Gate works with. Every field but Attester is required.
 type Deps struct {
 	// Policies returns the policies in force. It is called once for each
 	// judgement.
@@ -34,6 +34,7 @@ type Deps struct {
 	Signatures SignatureCollector
 	Scanner    Scanner
 	Promoter   Promoter
+	Attester   Attester // nil: promotions carry no signed summary
 	Observer   Observer
 	Now        func() time.Time
 	Log        *slog.Logger
@@ -122,8 +123,8 @@ func (g *Gate) judge(ctx context.Context, p Push) (Progress, error) {
 	if err != nil {
 		return Progress{}, err
 	}
-	if promotions := d.promotions(); len(promotions) > 0 {
-		return g.carryOut(ctx, d, promotions)
+	if len(d.approved()) > 0 {
+		return g.resume(ctx, d, known)
 	}
 	if !known {
 		g.Observer.Decided(ctx, d)

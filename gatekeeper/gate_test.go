@@ -68,7 +68,7 @@ func TestAnUnsignedPushWaitsAndIsThenRefused(t *testing.T) {
 // An outage is no answer: it is tried again, and shows after some attempts.
 func TestOutagesAreNoVerdict(t *testing.T) {
 	t.Parallel()
-	for _, port := range []string{"signatures", "image", "overtaken", "record", "copy", "tag", "golden", "resolve"} {
+	for _, port := range []string{"signatures", "image", "overtaken", "record", "copy", "attest", "tag", "golden", "resolve"} {
 		t.Run(port, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -339,6 +339,51 @@ func TestAnOlderPushNeverTakesAGoldenTagBack(t *testing.T) {
 		t.Errorf("%+v", progress)
 	}
 	w.wantGolden(map[string]string{"team-a/app:latest": "b"})
+	if _, said := w.attested["team-a/app:latest@"+digest("a")]; said {
+		t.Error("the older push was said to be approved for a tag that it does not get")
+	}
+}
+
+// What a crash interrupts goes on as it was recorded, whatever the day: the
+// same tags, the same statement.
+func TestAnInterruptedPromotionGoesOnAsRecorded(t *testing.T) {
+	t.Parallel()
+	for _, port := range []string{"copy", "attest", "tag", "golden"} {
+		t.Run(port, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, strings.Replace(enforce, `tags: ["{{ .Tag }}"]`, `tags: ["{{ .Tag }}-{{ .Date }}"]`, 1))
+			w.sign("a")
+			p := w.push("team-a/app", "v1", "a")
+			w.fail[port] = errOutage
+			if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+				t.Fatalf("%v", err)
+			}
+			delete(w.fail, port)
+			decided := w.now
+			w.now = w.now.Add(24 * time.Hour)
+			w.process(p)
+			w.wantGolden(map[string]string{"team-a/app:v1-20261120": "a"})
+			if len(w.attested) != 1 || !w.attested["team-a/app:v1-20261120@"+digest("a")].Equal(decided) {
+				t.Errorf("attested %v, want it as of %s", w.attested, decided)
+			}
+		})
+	}
+	t.Run("but not when the record cannot be read", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.sign("a")
+		p := w.push("team-a/app", "v1", "a")
+		w.fail["tag"] = errOutage
+		if _, err := w.gate().Process(t.Context(), p); err == nil {
+			t.Fatal("no error")
+		}
+		delete(w.fail, "tag")
+		w.fail["decision"] = errOutage
+		if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+			t.Errorf("%v", err)
+		}
+		w.wantGolden(nil)
+	})
 }
 
 func TestUntaggedManifestsWakeTheirSubject(t *testing.T) {

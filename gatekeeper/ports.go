@@ -96,6 +96,8 @@ type History interface {
 	LastDecision(ctx context.Context, push int64) (Decision, error)
 	// Golden returns the newest promotion of a golden tag.
 	Golden(ctx context.Context, registry, repository, tag string) (GoldenReference, bool, error)
+	// Decision returns a decision with its evidence.
+	Decision(ctx context.Context, id int64) (Decision, error)
 	// SetDigest records what a push's tag was resolved to, once.
 	SetDigest(ctx context.Context, push int64, d Descriptor) error
 }
@@ -144,4 +146,13 @@ type Promoter interface {
 	// *ConflictError when the promotion is immutable, the tag is none of
 	// its channels, and it holds another digest.
 	Tag(ctx context.Context, s policy.Subject, to policy.Promotion, tag string) error
+}
+
+// Attester leaves the gatekeeper's own word in golden repositories.
+type Attester interface {
+	// Attest writes, signed, that a recorded decision approved a result's
+	// promotion: its digest under its tags and channels. It comes after the
+	// copy and before the first tag. It is safe to repeat: one decision
+	// leaves one statement. A *ConflictError as from Promoter.Tag.
+	Attest(ctx context.Context, d Decision, approved policy.Result) error
 }

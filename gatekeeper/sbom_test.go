@@ -43,34 +43,34 @@ func TestWhatIsCatalogued(t *testing.T) {
 		arrange  func(w *world)
 		want     []string
 	}{
-		{"the SBOM of the signer", []string{also(scanning+takes, "")}, func(w *world) { w.attested = append(w.attested, w.sbom(a)) }, []string{"sbom " + a}},
+		{"the SBOM of the signer", []string{also(scanning+takes, "")}, func(w *world) { w.claims = append(w.claims, w.sbom(a)) }, []string{"sbom " + a}},
 		{"no SBOM", []string{also(scanning+takes, "")}, func(*world) {}, layers},
-		{"an SBOM that no policy asks for", []string{also(scanning, "")}, func(w *world) { w.attested = append(w.attested, w.sbom(a)) }, layers},
-		{"no scan asked for", []string{enforce}, func(w *world) { w.attested = append(w.attested, w.sbom(a)) }, nil},
+		{"an SBOM that no policy asks for", []string{also(scanning, "")}, func(w *world) { w.claims = append(w.claims, w.sbom(a)) }, layers},
+		{"no scan asked for", []string{enforce}, func(w *world) { w.claims = append(w.claims, w.sbom(a)) }, nil},
 		{"a stranger's SBOM", []string{also(scanning+takes, "")}, func(w *world) {
 			stranger := w.sbom(a)
 			stranger.Result, stranger.VerifiedBy = policy.UnknownSigner, nil
-			w.attested = append(w.attested, stranger)
+			w.claims = append(w.claims, stranger)
 		}, layers},
 		{"a stranger's SBOM beside the signer's", []string{also(scanning+takes, "")}, func(w *world) {
 			stranger := w.sbom(b)
 			stranger.VerifiedBy = []string{"sha256:other"}
-			w.attested = append(w.attested, stranger, w.sbom(a))
+			w.claims = append(w.claims, stranger, w.sbom(a))
 		}, []string{"sbom " + a}},
-		{"two that disagree", []string{also(scanning+takes, "")}, func(w *world) { w.attested = append(w.attested, w.sbom(a), w.sbom(b)) }, layers},
-		{"the same one twice", []string{also(scanning+takes, "")}, func(w *world) { w.attested = append(w.attested, w.sbom(a), w.sbom(`{ "a": 1 }`)) }, []string{"sbom " + a}},
+		{"two that disagree", []string{also(scanning+takes, "")}, func(w *world) { w.claims = append(w.claims, w.sbom(a), w.sbom(b)) }, layers},
+		{"the same one twice", []string{also(scanning+takes, "")}, func(w *world) { w.claims = append(w.claims, w.sbom(a), w.sbom(`{ "a": 1 }`)) }, []string{"sbom " + a}},
 		{"another type", []string{also(scanning+takes, "")}, func(w *world) {
 			other := w.sbom(a)
 			other.PredicateType = policy.PredicateSPDX
-			w.attested = append(w.attested, other)
+			w.claims = append(w.claims, other)
 		}, layers},
-		{"a predicate that is no object", []string{also(scanning+takes, "")}, func(w *world) { w.attested = append(w.attested, w.sbom(`"SPDXVersion: SPDX-2.3"`)) }, layers},
-		{"two policies that take it", []string{also(scanning+takes, ""), also(scanning+takes, "two")}, func(w *world) { w.attested = append(w.attested, w.sbom(a)) }, []string{"sbom " + a}},
-		{"two policies, one of which does not take it", []string{also(scanning+takes, ""), also(scanning, "two")}, func(w *world) { w.attested = append(w.attested, w.sbom(a)) }, layers},
-		{"a second policy that needs no scan", []string{also(scanning+takes, ""), also("", "two")}, func(w *world) { w.attested = append(w.attested, w.sbom(a)) }, []string{"sbom " + a}},
+		{"a predicate that is no object", []string{also(scanning+takes, "")}, func(w *world) { w.claims = append(w.claims, w.sbom(`"SPDXVersion: SPDX-2.3"`)) }, layers},
+		{"two policies that take it", []string{also(scanning+takes, ""), also(scanning+takes, "two")}, func(w *world) { w.claims = append(w.claims, w.sbom(a)) }, []string{"sbom " + a}},
+		{"two policies, one of which does not take it", []string{also(scanning+takes, ""), also(scanning, "two")}, func(w *world) { w.claims = append(w.claims, w.sbom(a)) }, layers},
+		{"a second policy that needs no scan", []string{also(scanning+takes, ""), also("", "two")}, func(w *world) { w.claims = append(w.claims, w.sbom(a)) }, []string{"sbom " + a}},
 		{"the platforms of an index", []string{also(scanning+takes, "")}, func(w *world) {
 			w.children = []string{digest("c"), digest("d")}
-			w.attested = append(w.attested, w.sbom(a))
+			w.claims = append(w.claims, w.sbom(a))
 		}, []string{"layers " + digest("c"), "layers " + digest("d")}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestWithoutSBOMsScanAndSignaturesAreConcurrent(t *testing.T) {
 func TestWhenSignaturesCannotBeReadTheLayersAreCatalogued(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, also(scanning+takes, ""))
-	w.attested = []policy.Attestation{w.sbom(`{"a":1}`)}
+	w.claims = []policy.Attestation{w.sbom(`{"a":1}`)}
 	w.fail["signatures"] = errOutage
 	if progress := w.process(w.push("team-a/app", "v1", "a")); progress.Verdict != policy.VerdictError {
 		t.Errorf("%+v", progress)
@@ -124,14 +124,14 @@ func TestAnUnusableSBOMIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, also(scanning+takes, ""))
 	w.sign("a")
-	w.attested = []policy.Attestation{w.sbom(`{"a":1}`)}
+	w.claims = []policy.Attestation{w.sbom(`{"a":1}`)}
 	w.fail["sbom"] = errOutage
 	p := w.push("team-a/app", "v1", "a")
 	if progress := w.process(p); progress.Verdict != policy.VerdictError {
 		t.Errorf("%+v", progress)
 	}
 	w.wantGolden(nil)
-	w.attested = nil // the developer takes it back
+	w.claims = nil // the developer takes it back
 	if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
 		t.Errorf("afterwards: %+v", progress)
 	}
@@ -145,7 +145,7 @@ func TestTheEvidenceSaysWhatStoodIn(t *testing.T) {
 	both := w.policies
 	w.policies = both[:1]
 	w.sign("a")
-	w.attested = []policy.Attestation{w.sbom(`{"a":"<1>"}`)}
+	w.claims = []policy.Attestation{w.sbom(`{"a":"<1>"}`)}
 	w.process(w.push("team-a/app", "v1", "a"))
 	text, err := json.Marshal(w.last().Evidence)
 	if err != nil {

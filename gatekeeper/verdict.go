@@ -62,20 +62,21 @@ func (d *Decision) enforced() []policy.Result {
 	return enforced
 }
 
-// promotions lists what the decision allows to be written.
-func (d *Decision) promotions() []policy.Promotion {
+// approved lists the results whose promotions the decision allows to be
+// written.
+func (d *Decision) approved() []policy.Result {
 	enforced := d.enforced()
 	refused := refusedDestinations(enforced)
-	var promotions []policy.Promotion
+	var approved []policy.Result
 	for _, r := range enforced {
 		if r.Verdict != policy.VerdictPromoted || r.Promotion == nil {
 			continue
 		}
 		if _, no := refused[destination{r.Promotion.Registry, r.Promotion.Repository}]; !no {
-			promotions = append(promotions, *r.Promotion)
+			approved = append(approved, r)
 		}
 	}
-	return promotions
+	return approved
 }
 
 // worse returns the verdict that needs more attention of the two.

@@ -114,7 +114,14 @@ type Result struct {
 	Verdict     Verdict    `json:"verdict"`
 	Findings    []Finding  `json:"findings"`
 	Deadline    *time.Time `json:"deadline,omitempty"`  // until when missing evidence is awaited; set when Verdict is pending
+	Inputs      []Input    `json:"inputs,omitempty"`    // signatures and attestations by the policy's authorities; everybody else's count for nothing
 	Promotion   *Promotion `json:"promotion,omitempty"` // where a yes takes it; nil when the templates make no valid name
+}
+
+// Input is a piece of evidence by one of a policy's authorities.
+type Input struct {
+	Manifest string `json:"manifest"`         // digest of the manifest that carries it
+	Digest   string `json:"digest,omitempty"` // of the blob
 }
 
 // Promotion says where a promoted image goes, templates already rendered.

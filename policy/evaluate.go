@@ -30,7 +30,7 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	promotion := e.checkPromotion()
 
 	e.order()
-	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Promotion: promotion}
+	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Promotion: promotion}
 	r.Verdict = verdict(e.findings)
 	if r.Verdict == VerdictPending {
 		deadline := e.deadline()

@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // shownSignature is a signature as expressions see it: lists are there even
 // when they are empty.
@@ -81,6 +84,25 @@ func shownIdentities(identities []Identity) []shownIdentity {
 		shown = append(shown, shownIdentity{id, claims})
 	}
 	return shown
+}
+
+// inputs lists the evidence by the policy's authorities, each piece once.
+func (e *evaluation) inputs() []Input {
+	var all []Input
+	for _, s := range e.evidence.Signatures {
+		if e.compiled.knows(s.Result, s.VerifiedBy, s.Identities) {
+			all = append(all, Input{s.Manifest, s.Digest})
+		}
+	}
+	for _, a := range e.evidence.Attestations {
+		if e.compiled.knows(a.Result, a.VerifiedBy, a.Identities) {
+			all = append(all, Input{a.Manifest, a.Digest})
+		}
+	}
+	slices.SortFunc(all, func(a, b Input) int {
+		return cmp.Or(cmp.Compare(a.Manifest, b.Manifest), cmp.Compare(a.Digest, b.Digest))
+	})
+	return slices.Compact(all)
 }
 
 // names lists the authorities, by their names in the policy, that stand behind

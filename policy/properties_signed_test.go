@@ -164,6 +164,7 @@ func TestOrderChangesNoByte(t *testing.T) {
 				rt.Fatalf("twice asked, two answers:\n%s\n%s", marshal(t, result), marshal(t, again))
 			}
 			result.Fingerprint = "" // is of the text
+			result.Inputs = nil     // the manifests' digests are of their places here
 			return marshal(t, result)
 		}
 		a, b := judge(rapid.Int64().Draw(rt, "seed")), judge(rapid.Int64().Draw(rt, "seed"))

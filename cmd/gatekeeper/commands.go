@@ -75,6 +75,31 @@ func decisionsShow(streams app.Streams) *cobra.Command {
 	return c
 }
 
+func audit(streams app.Streams) *cobra.Command {
+	var o app.AuditOptions
+	c := &cobra.Command{
+		Use:   "audit GOLDEN-REPOSITORY…",
+		Short: "Prove that every golden tag went through the gate",
+		Long: `Compare every tag of golden repositories with the signed summaries that the
+gatekeeper left beside the images. Only the registry is asked, and only the keys
+of the configuration count.
+
+Exit status: 0 every tag was approved, 1 a tag bypassed the gate or is missing,
+2 usage, 3 could not decide.`,
+		Example: "  gatekeeper audit --config gatekeeper.yaml golden.example.com/team-a/app\n  gatekeeper audit -o json 127.0.0.1:5051/hello",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Repositories = args
+			return app.Audit(c.Context(), o, streams)
+		},
+	}
+	configFlag(c, &o.Config)
+	c.Flags().StringVar(&o.Data, "data", "gatekeeper-data", "folder of a service that runs without a configuration")
+	c.Flags().BoolVar(&o.AllowMissing, "allow-missing", false, "tags that were approved and are gone do not count: old ones are cleaned up")
+	c.Flags().StringVarP(&o.Output, "output", "o", "text", "text or json")
+	return c
+}
+
 func policyCommands(streams app.Streams) *cobra.Command {
 	c := &cobra.Command{Use: "policy", Short: "Work on policy files", Example: "  gatekeeper policy lint policies/"}
 	var output string
@@ -87,7 +112,7 @@ and column, and what to write instead.
 Exit status: 0 sound, 1 mistakes found, 2 usage.`,
 		Example: "  gatekeeper policy lint policies/\n  gatekeeper policy lint -o json services.yaml",
 		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return app.LintPolicies(args, output, streams) },
+		RunE:    func(c *cobra.Command, args []string) error { return app.LintPolicies(c.Context(), args, output, streams) },
 	}
 	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	c.AddCommand(lint)
@@ -103,7 +128,9 @@ func configCommands(streams app.Streams) *cobra.Command {
 		Long:    "Check a configuration file and the policies it names.\n\nExit status: 0 sound, 1 mistakes found, 2 usage.",
 		Example: "  gatekeeper config lint /etc/gatekeeper/gatekeeper.yaml",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return app.LintConfig(args[0], output, streams) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return app.LintConfig(c.Context(), args[0], output, streams)
+		},
 	}
 	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	schema := &cobra.Command{

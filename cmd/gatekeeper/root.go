@@ -24,7 +24,7 @@ asks a policy, and only on a yes copies the image to a golden repository.`,
 		Version:       app.Version(),
 	}
 	c.AddCommand(
-		serve(streams), demo(streams), check(streams), explain(streams), decisions(streams),
+		serve(streams), demo(streams), check(streams), audit(streams), explain(streams), decisions(streams),
 		policyCommands(streams), configCommands(streams), databaseCommands(streams), version(streams),
 	)
 	return c

@@ -119,7 +119,7 @@ func TestPoliciesNameRegistriesThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := withPolicies(c); err != nil {
+	if _, err := withPolicies(t.Context(), c); err != nil {
 		t.Errorf("the starter policy: %v", err)
 	}
 	starter := filepath.Join(dir, policiesDir, starterFile)
@@ -128,7 +128,7 @@ func TestPoliciesNameRegistriesThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, starter, strings.Replace(string(text), "to: golden", "to: gold", 1))
-	if _, err := withPolicies(c); err == nil || !strings.Contains(err.Error(), `no registry "gold"`) {
+	if _, err := withPolicies(t.Context(), c); err == nil || !strings.Contains(err.Error(), `no registry "gold"`) {
 		t.Errorf("%v", err)
 	}
 }
@@ -143,7 +143,7 @@ func TestPreparedDataIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := map[string]string{}
-		for _, f := range []string{privateKeyFile, publicKeyFile, secretFile, filepath.Join(policiesDir, starterFile)} {
+		for _, f := range []string{privateKeyFile, publicKeyFile, ownKeyFile, ownPublicFile, secretFile, filepath.Join(policiesDir, starterFile)} {
 			text, err := os.ReadFile(filepath.Join(dir, f))
 			if err != nil {
 				t.Fatal(err)
@@ -154,6 +154,12 @@ func TestPreparedDataIsKept(t *testing.T) {
 			}
 		}
 		before = now
+	}
+	if err := os.Remove(filepath.Join(dir, ownKeyFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := prepareData(dir); err == nil || !strings.Contains(err.Error(), ownKeyFile+" is missing") {
+		t.Errorf("a lost key for summaries: %v", err)
 	}
 	if err := os.Remove(filepath.Join(dir, publicKeyFile)); err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ func Check(ctx context.Context, o CheckOptions, streams Streams) error {
 	if err := checkOutput(o.Output); err != nil {
 		return err
 	}
-	s, err := loadOrDefault(o.Config, o.Data)
+	s, err := loadOrDefault(ctx, o.Config, o.Data)
 	if err != nil {
 		return status(StatusUsage, err)
 	}
@@ -95,9 +95,9 @@ func (unobserved) Decided(context.Context, gatekeeper.Decision) {}
 
 // loadOrDefault reads a configuration, or stands in for that of a service
 // without one, which has to have run before.
-func loadOrDefault(file, data string) (*setup, error) {
+func loadOrDefault(ctx context.Context, file, data string) (*setup, error) {
 	if file != "" {
-		return load(file)
+		return load(ctx, file)
 	}
 	there, err := exists(filepath.Join(data, policiesDir))
 	if err != nil {
@@ -110,7 +110,7 @@ func loadOrDefault(file, data string) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	return withPolicies(c)
+	return withPolicies(ctx, c)
 }
 
 // Server is the service that a command asks.

@@ -53,16 +53,16 @@ type setup struct {
 }
 
 // load reads a configuration file and the policies it names.
-func load(file string) (*setup, error) {
+func load(ctx context.Context, file string) (*setup, error) {
 	c, err := config.Load(file)
 	if err != nil {
 		return nil, err
 	}
-	return withPolicies(c)
+	return withPolicies(ctx, c)
 }
 
-func withPolicies(c *config.Config) (*setup, error) {
-	policies, err := loadPolicies(c.Policies)
+func withPolicies(ctx context.Context, c *config.Config) (*setup, error) {
+	policies, err := loadPolicies(ctx, c.Policies)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (s *setup) gate(p parts) (*gatekeeper.Gate, error) {
 		Images:     image.New(p.registries),
 		Signatures: signatures,
 		Scanner:    p.scanner,
-		Promoter:   promote.New(p.registries),
+		Promoter:   promote.New(p.registries, time.Now),
 		Observer:   p.observer,
 		Now:        time.Now,
 		Log:        p.log,

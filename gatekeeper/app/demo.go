@@ -337,6 +337,9 @@ Vulnerability database:     a small sample of real advisories, marked as such
 Push an image of your own below mine/ and sign it within ten minutes:
 
 %[2]s
+Verify the signed summary of its approval:
+
+%[4]s
 Ctrl-C ends the demonstration and removes %[3]s.
-`, d.machine.url(), d.machine.instructions("mine/hello"), d.dir)
+`, d.machine.url(), d.machine.instructions("mine/hello"), d.dir, d.machine.summaryCommand("mine/hello"))
 }

@@ -1,10 +1,12 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
 )
@@ -14,6 +16,7 @@ type lintReport struct {
 	Sound    bool      `json:"sound"`
 	Mistakes []mistake `json:"mistakes"`
 	Policies []string  `json:"policies,omitempty"` // names of the sound ones
+	Warnings []string  `json:"warnings,omitempty"` // what is sound and yet hardly meant
 }
 
 // mistake is one error, with its place when it has one.
@@ -25,27 +28,27 @@ type mistake struct {
 }
 
 // LintPolicies checks policy files and folders.
-func LintPolicies(locations []string, output string, streams Streams) error {
+func LintPolicies(ctx context.Context, locations []string, output string, streams Streams) error {
 	if err := checkOutput(output); err != nil {
 		return err
 	}
 	var all []policyfile.Policy
 	var errs []error
 	for _, location := range locations {
-		policies, err := loadPolicies(location)
+		policies, err := loadPolicies(ctx, location)
 		all, errs = append(all, policies...), append(errs, err)
 	}
-	return printLint(output, all, errors.Join(errs...), streams)
+	return printLint(output, all, nil, errors.Join(errs...), streams)
 }
 
 // LintConfig checks a configuration file and the policies it names.
-func LintConfig(file, output string, streams Streams) error {
+func LintConfig(ctx context.Context, file, output string, streams Streams) error {
 	if err := checkOutput(output); err != nil {
 		return err
 	}
-	s, err := load(file)
+	s, err := load(ctx, file)
 	if err != nil {
-		return printLint(output, nil, err, streams)
+		return printLint(output, nil, nil, err, streams)
 	}
 	if _, err = s.registries(unobserved{}); err == nil {
 		_, err = sources(s.config)
@@ -53,11 +56,18 @@ func LintConfig(file, output string, streams Streams) error {
 	if err == nil {
 		_, err = s.config.Admin.Token()
 	}
-	return printLint(output, s.policies, err, streams)
+	var warnings []string
+	switch {
+	case !s.config.Signs():
+		warnings = append(warnings, unsigned)
+	case err == nil && !keys.IsKMS(s.config.Signing.Key): // a service is not asked
+		_, _, err = s.signing(ctx)
+	}
+	return printLint(output, s.policies, warnings, err, streams)
 }
 
-func printLint(output string, policies []policyfile.Policy, err error, streams Streams) error {
-	found := lintReport{Sound: err == nil, Mistakes: mistakes(err)}
+func printLint(output string, policies []policyfile.Policy, warnings []string, err error, streams Streams) error {
+	found := lintReport{Sound: err == nil, Mistakes: mistakes(err), Warnings: warnings}
 	for _, p := range policies {
 		found.Policies = append(found.Policies, p.Name())
 	}
@@ -73,6 +83,11 @@ func printLint(output string, policies []policyfile.Policy, err error, streams S
 	}
 	if err != nil {
 		return status(code, err)
+	}
+	for _, w := range warnings {
+		if _, err := fmt.Fprintln(streams.Out, "warning:", w); err != nil {
+			return err
+		}
 	}
 	for _, p := range policies {
 		if _, err := fmt.Fprintf(streams.Out, "%s: policy %s is sound (%s)\n", p.File, p.Name(), p.Fingerprint()); err != nil {

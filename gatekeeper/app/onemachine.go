@@ -16,12 +16,15 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/embedded"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote/summary"
 )
 
 // The files of a service without a configuration, below its data folder.
 const (
-	privateKeyFile = "cosign.key"
+	privateKeyFile = "cosign.key" // for the developers' signatures
 	publicKeyFile  = "cosign.pub"
+	ownKeyFile     = "gatekeeper.key" // for the gatekeeper's own summaries
+	ownPublicFile  = "gatekeeper.pub"
 	policiesDir    = "policies"
 	starterFile    = "starter.yaml"
 	journalFile    = "gatekeeper.db"
@@ -32,14 +35,17 @@ const (
 //go:embed starter.yaml
 var starterPolicy []byte
 
-// prepareData makes what is missing of the data folder: a key pair, encrypted
-// with the empty password as it is only there to start with, and the starter
-// policy. What is there stays as it is.
+// prepareData makes what is missing of the data folder: two key pairs,
+// encrypted with the empty password as they are only there to start with, and
+// the starter policy. What is there stays as it is.
 func prepareData(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, policiesDir), 0o750); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
 	if err := prepareKeys(dir); err != nil {
+		return err
+	}
+	if err := prepareOwnKeys(dir); err != nil {
 		return err
 	}
 	if err := prepareSecret(filepath.Join(dir, secretFile)); err != nil {
@@ -73,6 +79,28 @@ func prepareKeys(dir string) error {
 	case havePrivate:
 		return fmt.Errorf("%s is missing beside %s: write it with cosign public-key --key %s", public, private, private)
 	}
+	return generateKeys(private, public)
+}
+
+// prepareOwnKeys makes the pair that the gatekeeper itself signs with. Its
+// private key never is elsewhere.
+func prepareOwnKeys(dir string) error {
+	private, public := filepath.Join(dir, ownKeyFile), filepath.Join(dir, ownPublicFile)
+	havePrivate, err := exists(private)
+	if err != nil || havePrivate {
+		return err
+	}
+	havePublic, err := exists(public)
+	switch {
+	case err != nil:
+		return err
+	case havePublic:
+		return fmt.Errorf("%s is missing beside %s: put it back, or remove the public key too to start with a new pair", private, public)
+	}
+	return generateKeys(private, public)
+}
+
+func generateKeys(private, public string) error {
 	pair, err := cosignkey.Generate(nil)
 	if err != nil {
 		return fmt.Errorf("generate a key pair: %w", err)
@@ -120,10 +148,11 @@ storage: {url: %[5]q}
 registries:
   - {name: staging, url: "http://%[2]s", auth: {anonymous: true}, notifications: {format: distribution, secretFile: %[6]q}}
   - {name: golden, url: "http://%[3]s", auth: {anonymous: true}}
+signing: {key: %[9]q}
 scanner: {database: {dir: %[7]q}}
 policies: %[8]q
 `, dir, staging, golden, admin, "sqlite://"+filepath.Join(dir, journalFile), filepath.Join(dir, secretFile),
-		filepath.Join(dir, databaseDir), filepath.Join(dir, policiesDir)))
+		filepath.Join(dir, databaseDir), filepath.Join(dir, policiesDir), filepath.Join(dir, ownKeyFile)))
 }
 
 // machineOptions say where a service with embedded registries lives.
@@ -170,7 +199,7 @@ func startOneMachine(ctx context.Context, o machineOptions) (_ *machine, err err
 	if err != nil {
 		return nil, errors.Join(err, admin.Close())
 	}
-	s, err := withPolicies(c)
+	s, err := withPolicies(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, admin.Close())
 	}
@@ -266,8 +295,23 @@ func (m *machine) welcome() string {
 Push an image and sign it:
 
 %[6]s
+Every golden image carries a signed summary of its approval:
+
+%[7]s
 Ctrl-C stops it.
-`, m.staging.Addr(), m.golden.Addr(), m.url(), filepath.Join(m.opts.dir, policiesDir), m.opts.dir, m.instructions("hello"))
+`, m.staging.Addr(), m.golden.Addr(), m.url(), filepath.Join(m.opts.dir, policiesDir), m.opts.dir, m.instructions("hello"), m.summaryCommand("hello")+m.auditCommand("hello"))
+}
+
+// summaryCommand verifies the signed summary of an image.
+func (m *machine) summaryCommand(repository string) string {
+	return fmt.Sprintf(`  cosign verify-attestation --key %[3]s --type %[4]s \
+    --insecure-ignore-tlog %[1]s/%[2]s:v1
+`, m.golden.Addr(), repository, filepath.Join(m.opts.dir, ownPublicFile), summary.PredicateType)
+}
+
+// auditCommand looks at every tag of a repository.
+func (m *machine) auditCommand(repository string) string {
+	return fmt.Sprintf("  gatekeeper audit --data %s %s/%s\n", m.opts.dir, m.golden.Addr(), repository)
 }
 
 // instructions are the commands that make an image of one's own golden.

@@ -1,30 +1,38 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
 )
 
 // loadPolicies reads a policy file, or every policy file below a folder.
-func loadPolicies(location string) ([]policyfile.Policy, error) {
+func loadPolicies(ctx context.Context, location string) ([]policyfile.Policy, error) {
+	read := func(name string) ([]byte, error) {
+		if keys.IsKMS(name) {
+			return keys.PublicKeyPEM(ctx, name)
+		}
+		return readFile(name)
+	}
 	info, err := os.Stat(location)
 	if err != nil {
 		return nil, fmt.Errorf("read the policies: %w", err)
 	}
 	if info.IsDir() {
-		return policyfile.Load(os.DirFS(location), location, readFile)
+		return policyfile.Load(os.DirFS(location), location, read)
 	}
 	data, err := readFile(location)
 	if err != nil {
 		return nil, fmt.Errorf("read the policies: %w", err)
 	}
-	return policyfile.Parse(location, data, readFile)
+	return policyfile.Parse(location, data, read)
 }
 
 // readFile reads a policy or a key, and one byte more than is allowed of what

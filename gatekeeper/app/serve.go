@@ -25,7 +25,7 @@ func Serve(ctx context.Context, o ServeOptions, streams Streams) error {
 	if o.Config == "" {
 		return serveOneMachine(ctx, o.Data, log, streams.Out)
 	}
-	s, err := load(o.Config)
+	s, err := load(ctx, o.Config)
 	if err != nil {
 		return status(StatusUsage, err)
 	}

@@ -23,6 +23,8 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
@@ -100,12 +102,30 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if err != nil {
 		return nil, err
 	}
+	if err := svc.attest(ctx, registries); err != nil {
+		return nil, err
+	}
 	return svc, svc.handlers(registerer, metrics, checker{registries, svc.gate})
 }
 
 // verifiers is how many processes verify signatures at a time: one for each
 // processor, and two so that one item that hangs does not hold up the others.
 func verifiers() int { return max(2, runtime.GOMAXPROCS(0)) }
+
+// attest has the gate sign what it promotes, or warns that it does not.
+func (svc *service) attest(ctx context.Context, registries *registry.Registries) error {
+	signing, signs, err := svc.setup.signing(ctx)
+	if err != nil {
+		return err
+	}
+	if !signs {
+		svc.log.WarnContext(ctx, unsigned)
+		return nil
+	}
+	promoter := promote.New(registries, time.Now)
+	svc.gate.Promoter, svc.gate.Attester = promoter, promote.NewAttester(promoter, signing)
+	return nil
+}
 
 // emptyDir makes a folder and removes what a crash left in it. The folder
 // itself may be a mount, and stays.

@@ -25,14 +25,12 @@ type Config struct {
 	Admin      Admin       `yaml:"admin" json:"admin,omitzero"`
 	Storage    Storage     `yaml:"storage" json:"storage,omitzero"`
 	Registries []Registry  `yaml:"registries" json:"registries"`
+	Signing    *Signing    `yaml:"signing" json:"signing,omitempty" jsonschema:"description=the signed summaries of promotions; none are written when left out"`
 	TrustRoots []TrustRoot `yaml:"trustRoots" json:"trustRoots,omitempty"`
 	Evidence   Evidence    `yaml:"evidence" json:"evidence,omitzero"`
 	Scanner    Scanner     `yaml:"scanner" json:"scanner,omitzero"`
 	Policies   string      `yaml:"policies" json:"policies" jsonschema:"description=a policy file or a folder of them"`
 	Workers    int         `yaml:"workers" json:"workers,omitempty" jsonschema:"minimum=1,maximum=256,description=pushes judged at a time; 16 when left out"`
-
-	// Not supported yet; refused when set.
-	Signing any `yaml:"signing" json:"-"`
 }
 
 // Listen says where the service listens, as host:port.

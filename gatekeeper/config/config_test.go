@@ -114,7 +114,6 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"a token server with a port that is none", "dockerConfig: /run", "tokenServers: [\"example.com:99999\"], dockerConfig: /run", "is no host"},
 		{"an empty token server", "dockerConfig: /run", "tokenServers: [\"\"], dockerConfig: /run", "is no host"},
 		{"reconcile", "limits: {requestsPerSecond: 50, concurrent: 16}", "reconcile: {interval: 10m}", "10:17: registries[0].reconcile: is not supported yet"},
-		{"signing", "policies:", "signing: {key: /k}\npolicies:", "signing: is not supported yet"},
 		{"a trust root without a source", "policies:", "trustRoots: [{name: acme}]\npolicies:", "trustRoots[0]: has to have one of file and tuf"},
 		{"a trust root with two", "policies:", "trustRoots: [{name: acme, file: /f, tuf: {url: https://t.example.com, rootFile: /r}}]\npolicies:", "trustRoots[0]: has to have one of file and tuf"},
 		{"two trust roots of a name", "policies:", "trustRoots: [{name: acme, file: /f}, {name: acme, file: /g}]\npolicies:", "trustRoots[1].name: \"acme\" is there twice"},
@@ -212,12 +211,12 @@ func TestTheSchemaKnowsEveryKey(t *testing.T) {
 	if schema.Schema == "" || schema.AdditionalProperties != false {
 		t.Errorf("the schema is not strict: %s", text)
 	}
-	for _, key := range []string{"apiVersion", "kind", "listen", "admin", "storage", "registries", "trustRoots", "evidence", "scanner", "policies", "workers"} {
+	for _, key := range []string{"apiVersion", "kind", "listen", "admin", "storage", "registries", "signing", "trustRoots", "evidence", "scanner", "policies", "workers"} {
 		if schema.Properties[key] == nil {
 			t.Errorf("the schema lacks %s", key)
 		}
 	}
-	if !strings.Contains(string(text), `"secretFile"`) || strings.Contains(string(text), `"reconcile"`) {
+	if !strings.Contains(string(text), `"secretFile"`) || !strings.Contains(string(text), `"form": {`) || strings.Contains(string(text), `"reconcile"`) {
 		t.Error("nested keys are not those that are supported")
 	}
 }

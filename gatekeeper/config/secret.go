@@ -58,3 +58,11 @@ func (a Admin) Token() (string, error) {
 	}
 	return token, err
 }
+
+// Password reads the password of the key file; empty when there is none.
+func (s Signing) Password() (string, error) {
+	if s.PasswordFile == "" && s.PasswordEnv == "" {
+		return "", nil
+	}
+	return readSecret("password", s.PasswordFile, s.PasswordEnv)
+}

@@ -46,14 +46,12 @@ func (v *validator) validate() {
 	if v.c.Kind != Kind {
 		v.failf("$.kind", "%q is not a configuration; write %s", v.c.Kind, Kind)
 	}
-	if v.c.Signing != nil {
-		v.failf("$.signing", "is not supported yet; remove it")
-	}
 	v.listen()
 	v.storage()
 	v.registries()
 	v.trustRoots()
 	v.evidence()
+	v.signing()
 	v.scanner()
 	if v.c.Policies == "" {
 		v.failf("$.policies", "is missing; write the path of a policy file or of a folder of them")

@@ -3,6 +3,11 @@
 package chart_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"os"
@@ -41,6 +46,7 @@ policyKeys:
 secrets:
   - {name: registry, secretName: registry-credentials, items: [{key: .dockerconfigjson, path: config.json}]}
   - {name: notifications, secretName: gatekeeper-notifications}
+signing: {existingSecret: gatekeeper-signing, key: own.key, passwordKey: secret, verifierID: "https://gatekeeper.example.com"}
 persistence: {storageClass: fast, keep: false}
 service: {type: LoadBalancer, annotations: {a: b}}
 ingress: {enabled: true, className: nginx, host: hooks.example.com, tlsSecret: hooks-tls, annotations: {a: b}}
@@ -354,9 +360,11 @@ func TestMistakesInValuesAreRefused(t *testing.T) {
 		needed + "service: {type: Public}\n":  "type",
 		needed + "ingress: {enabled: true}\n": "host",
 		needed + "config: {registries: []}\n": "registries",
-		needed + "config: {storage: {url: x}, registries: [{name: a, url: b}]}\n":  "storage",
-		needed + "persistence: {accessModes: [ReadWriteMany]}\n":                   "accessModes",
-		needed + "policyKeys: {ci.key: '-----BEGIN ENCRYPTED PRIVATE KEY-----'}\n": "policyKeys",
+		needed + "config: {storage: {url: x}, registries: [{name: a, url: b}]}\n":                                "storage",
+		needed + "persistence: {accessModes: [ReadWriteMany]}\n":                                                 "accessModes",
+		needed + "signing: {existingSecret: s}\nconfig: {signing: {key: /k}, registries: [{name: a, url: b}]}\n": "exclude each other",
+		needed + "signing: {keyFile: /k}\n":                                                                      "keyFile",
+		needed + "policyKeys: {ci.key: '-----BEGIN ENCRYPTED PRIVATE KEY-----'}\n":                               "policyKeys",
 	} {
 		if _, err := render(t, values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", values, err, want)
@@ -411,25 +419,33 @@ func TestMetricsThatAreAskedForExist(t *testing.T) {
 	}
 }
 
-// The configuration in the ConfigMap is one that the product accepts.
+// The configuration in the ConfigMap is one that the product accepts, with and
+// without a key for summaries.
 func TestTheConfigurationIsAccepted(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "gatekeeper")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/gatekeeper")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
+	build := t.TempDir()
+	binary := filepath.Join(build, "gatekeeper")
+	command := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/gatekeeper")
+	command.Dir = "../.."
+	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, doc := range mustRender(t, needed)["ConfigMap"] {
-		c := strict[corev1.ConfigMap](t, doc)
-		if c.Data["gatekeeper.yaml"] == "" {
-			continue
-		}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	for values, warns := range map[string]bool{needed: true, needed + "signing: {existingSecret: s, verifierID: 'https://g.example'}\n": false} {
+		dir := t.TempDir()
 		for name, text := range map[string]string{
 			"secrets/gatekeeper/admin/token": "token", "secrets/gatekeeper/notifications/staging": "secret",
 			"secrets/gatekeeper/registry/config.json": "{}", "policies/.keep": "",
-			"gatekeeper.yaml": strings.NewReplacer("/run/secrets", dir+"/secrets", "/etc/gatekeeper", dir).Replace(c.Data["gatekeeper.yaml"]),
+			"secrets/gatekeeper/signing/gatekeeper.key": key, "secrets/gatekeeper/signing/password": "secret",
+			"gatekeeper.yaml": strings.NewReplacer("/run/secrets", dir+"/secrets", "/etc/gatekeeper", dir).Replace(configuration(t, values)),
 		} {
 			path := filepath.Join(dir, name)
 			if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
@@ -439,10 +455,21 @@ func TestTheConfigurationIsAccepted(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if out, err := exec.CommandContext(t.Context(), binary, "config", "lint", filepath.Join(dir, "gatekeeper.yaml")).CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s\n%s", err, out, c.Data["gatekeeper.yaml"])
+		out, err := exec.CommandContext(t.Context(), binary, "config", "lint", filepath.Join(dir, "gatekeeper.yaml")).CombinedOutput()
+		if err != nil || strings.Contains(string(out), "no signing key") != warns {
+			t.Errorf("%v\n%s\n%s", err, out, configuration(t, values))
 		}
-		return
 	}
-	t.Error("there is no configuration")
+}
+
+// configuration is the configuration file that values make.
+func configuration(t *testing.T, values string) string {
+	t.Helper()
+	for _, doc := range mustRender(t, values)["ConfigMap"] {
+		if c := strict[corev1.ConfigMap](t, doc); c.Data["gatekeeper.yaml"] != "" {
+			return c.Data["gatekeeper.yaml"]
+		}
+	}
+	t.Fatal("there is no configuration")
+	return ""
 }

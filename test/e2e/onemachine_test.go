@@ -34,6 +34,11 @@ func TestServeWithoutAConfiguration(t *testing.T) {
 	}
 	verify(t, "tag", filepath.Join(data, "cosign.pub"), s.Golden+"/hello@"+digest.String())
 	run(t, "explain", "hello:v1").want(t, 0, "promoted", goldenName("hello:v1"))
+	run(t, "audit", "--data", data, s.Golden+"/hello").want(t, 0, "1 ok, 0 bypassed")
+	for _, module := range []string{harness.CosignModule, harness.Cosign3Module} { // as the welcome says
+		cosign(t, module, "verify-attestation", "--key", filepath.Join(data, "gatekeeper.pub"), "--type", "https://slsa.dev/verification_summary/v1",
+			"--insecure-ignore-tlog", s.Golden+"/hello:v1")
+	}
 
 	// Nobody else writes to golden.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+s.Golden+"/v2/hello/manifests/v2", bytes.NewReader([]byte("{}")))

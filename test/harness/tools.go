@@ -17,6 +17,7 @@ import (
 const (
 	RegistryModule = "github.com/distribution/distribution/v3/cmd/registry@v3.1.2"
 	CosignModule   = "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5"
+	Cosign3Module  = "github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3"
 )
 
 // tools builds each program once for the whole run. Finished programs are kept

@@ -34,6 +34,17 @@ admin:
   privateMetrics: {{ .Values.admin.privateMetrics }}
 storage: {url: "sqlite:///var/lib/gatekeeper/gatekeeper.db"}
 policies: /etc/gatekeeper/policies
+{{- with .Values.signing }}{{ if .existingSecret }}
+{{- if get $.Values.config "signing" }}{{ fail "signing.existingSecret and config.signing exclude each other; keep one" }}{{ end }}
+signing:
+  key: /run/secrets/gatekeeper/signing/gatekeeper.key
+  {{- if .passwordKey }}
+  passwordFile: /run/secrets/gatekeeper/signing/password
+  {{- end }}
+  {{- with .verifierID }}
+  verifierID: {{ . | quote }}
+  {{- end }}
+{{- end }}{{ end }}
 {{ toYaml .Values.config }}
 {{- end }}
 

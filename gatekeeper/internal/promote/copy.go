@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,7 @@ type job struct {
 	*Promoter
 	from, to registry.Repository
 	children []string // of an index, whose referrers come along
+	lists    lists    // what fallback tags have to name
 	// referrers counts those that were copied, of all subjects together.
 	referrers int
 }
@@ -71,7 +73,7 @@ func (c *job) manifest(ctx context.Context, content registry.Content, reference 
 	if err != nil {
 		return err
 	}
-	return c.list(ctx, content, listed)
+	return c.list(content, listed)
 }
 
 // blobs copies the configuration and the layers of a manifest.
@@ -161,7 +163,7 @@ func (c *job) signed(ctx context.Context, digest string, depth int) error {
 		if err != nil {
 			return err
 		}
-		if !refersTo(content, digest) || runnable(content) {
+		if !refersTo(content, digest) || Runnable(content) {
 			continue // the list of a fallback tag is anybody's word
 		}
 		if c.referrers++; c.referrers > maxReferrers {
@@ -179,23 +181,23 @@ func (c *job) signed(ctx context.Context, digest string, depth int) error {
 
 // cosignTag copies one tag of cosign's older form, when it exists. What golden
 // has under it is replaced: the source holds every signature golden got from
-// it before.
+// it before. Only our own summaries stay.
 func (c *job) cosignTag(ctx context.Context, tag string) error {
 	content, err := c.registries.ManifestByTag(ctx, c.from, tag)
 	if errors.Is(err, gatekeeper.ErrNotFound) {
 		return nil
 	}
-	if err != nil || runnable(content) {
+	if err != nil || Runnable(content) {
 		return err
 	}
 	now, err := c.registries.Resolve(ctx, c.to.Registry, c.to.Name, tag)
 	switch {
-	case err == nil && now.Digest == content.Digest:
-		return nil
-	case err != nil && !errors.Is(err, gatekeeper.ErrNotFound):
+	case errors.Is(err, gatekeeper.ErrNotFound):
+		return c.manifest(ctx, content, tag)
+	case err != nil || now.Digest == content.Digest:
 		return err
 	}
-	return c.manifest(ctx, content, tag)
+	return c.replace(ctx, tag, now.Digest, content)
 }
 
 // subjectOf returns the digest in a manifest's subject field.
@@ -211,4 +213,13 @@ func subjectOf(content registry.Content) string {
 
 func refersTo(content registry.Content, digest string) bool {
 	return strings.EqualFold(subjectOf(content), digest)
+}
+
+// upload writes a blob that was made here.
+func (c *job) upload(ctx context.Context, d gatekeeper.Descriptor, content []byte) error {
+	there, err := c.registries.HasBlob(ctx, c.to, d.Digest)
+	if err != nil || there {
+		return err
+	}
+	return c.registries.PushBlob(ctx, c.to, d, bytes.NewReader(content), nil)
 }

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -15,9 +18,21 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 )
 
-// lockedIndexes serialises the read, change, write of fallback tags, without
-// which concurrent writers lose each other's entries. One lock for a
-// golden repository's subject; few are ever held.
+// How long the lists of referrers are looked after. A registry has no write
+// that depends on what was read, so that another process that read before our
+// write may still write its own list over it. After as long as such a write
+// takes, the lists are read again.
+const (
+	maxListRounds = 10
+	leastSettling = 20 * time.Millisecond
+	mostSettling  = 2 * time.Second
+	// settlingFactor times our own read and write is how long somebody
+	// else's are taken to last.
+	settlingFactor = 3
+)
+
+// lockedIndexes serialises the read, change, write of fallback tags within
+// this process. One lock for a golden repository; few are ever held.
 type lockedIndexes struct{ locks sync.Map }
 
 func (l *lockedIndexes) lock(key string) func() {
@@ -27,49 +42,95 @@ func (l *lockedIndexes) lock(key string) func() {
 	return m.Unlock
 }
 
-// list makes a referrer findable where the registry does not do so itself: it
-// adds it to the index under the subject's fallback tag (OCI
-// distribution-spec v1.1, "Pushing Manifests with Subject").
-func (c *job) list(ctx context.Context, content registry.Content, listed bool) error {
+// lists holds what has to be found under fallback tags: the entries by subject.
+type lists struct {
+	mu        sync.Mutex
+	bySubject map[string][]ocispec.Descriptor
+}
+
+// list remembers a referrer that the registry does not list by itself; publish
+// makes it findable.
+func (c *job) list(content registry.Content, listed bool) error {
 	subject := subjectOf(content)
 	if subject == "" || listed {
 		return nil
-	}
-	defer c.fallback.lock(c.to.Registry + "/" + c.to.Name)()
-	tag := registry.FallbackTag(subject, "")
-	index, err := c.readIndex(ctx, tag)
-	if err != nil {
-		return err
 	}
 	entry, err := entryFor(content)
 	if err != nil {
 		return err
 	}
-	for _, m := range index.Manifests {
-		if m.Digest == entry.Digest {
+	c.lists.mu.Lock()
+	defer c.lists.mu.Unlock()
+	if c.lists.bySubject == nil {
+		c.lists.bySubject = map[string][]ocispec.Descriptor{}
+	}
+	c.lists.bySubject[subject] = append(c.lists.bySubject[subject], entry)
+	return nil
+}
+
+// publish adds what list remembered to the indexes under the fallback tags
+// (OCI distribution-spec v1.1, "Pushing Manifests with Subject"), until a look
+// at them finds everything: our entries, and every other one that was seen.
+func (c *job) publish(ctx context.Context) error {
+	c.lists.mu.Lock()
+	defer c.lists.mu.Unlock()
+	for range maxListRounds {
+		began, wrote := c.now(), false
+		for _, subject := range slices.Sorted(maps.Keys(c.lists.bySubject)) {
+			seen, changed, err := c.merge(ctx, registry.FallbackTag(subject, ""), c.lists.bySubject[subject])
+			if err != nil {
+				return err
+			}
+			c.lists.bySubject[subject] = seen
+			wrote = wrote || changed
+		}
+		if !wrote {
 			return nil
 		}
+		if err := pause(ctx, settling(c.now().Sub(began))); err != nil {
+			return err
+		}
 	}
-	index.Manifests = append(index.Manifests, entry)
+	return fmt.Errorf("the lists of referrers in %s/%s are changed by somebody else all the time", c.to.Registry, c.to.Name)
+}
+
+// settling is how long to wait for what others may be writing, when reading
+// and writing took us this long.
+func settling(took time.Duration) time.Duration {
+	return min(max(settlingFactor*took, leastSettling), mostSettling)
+}
+
+// merge adds the entries that an index lacks. Seen is everything that it holds
+// then.
+func (c *job) merge(ctx context.Context, tag string, entries []ocispec.Descriptor) (seen []ocispec.Descriptor, changed bool, err error) {
+	defer c.fallback.lock(c.to.Registry + "/" + c.to.Name)()
+	index, err := c.readIndex(ctx, tag)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, e := range entries {
+		same := func(m ocispec.Descriptor) bool { return m.Digest == e.Digest }
+		if !slices.ContainsFunc(index.Manifests, same) {
+			index.Manifests, changed = append(index.Manifests, e), true
+		}
+	}
+	if !changed {
+		return index.Manifests, false, nil
+	}
 	body, err := json.Marshal(index)
 	if err != nil {
-		return fmt.Errorf("write the list of referrers %s: %w", tag, err)
+		return nil, false, fmt.Errorf("write the list of referrers %s: %w", tag, err)
 	}
-	list := registry.Content{
-		Descriptor: gatekeeper.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(body).String(), Size: int64(len(body))},
+	_, err = c.registries.PutManifest(ctx, c.to, tag, contentOf(ocispec.MediaTypeImageIndex, body))
+	return index.Manifests, true, err
+}
+
+// contentOf is a document that was made here.
+func contentOf(mediaType string, body []byte) registry.Content {
+	return registry.Content{
+		Descriptor: gatekeeper.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(body).String(), Size: int64(len(body))},
 		Body:       body,
 	}
-	if _, err := c.registries.PutManifest(ctx, c.to, tag, list); err != nil {
-		return err
-	}
-	now, err := c.registries.Resolve(ctx, c.to.Registry, c.to.Name, tag)
-	if err != nil {
-		return err
-	}
-	if now.Digest != list.Digest {
-		return fmt.Errorf("the list of referrers %s was changed by somebody else at the same time", tag)
-	}
-	return nil
 }
 
 func (c *job) readIndex(ctx context.Context, tag string) (ocispec.Index, error) {
@@ -83,10 +144,25 @@ func (c *job) readIndex(ctx context.Context, tag string) (ocispec.Index, error) 
 	if err != nil {
 		return index, err
 	}
+	if content.MediaType != ocispec.MediaTypeImageIndex {
+		return index, fmt.Errorf("%w: %s/%s:%s is no list of referrers but %s", gatekeeper.ErrInvalidContent, c.to.Registry, c.to.Name, tag, content.MediaType)
+	}
 	if err := json.Unmarshal(content.Body, &index); err != nil {
 		return index, fmt.Errorf("%w: the list of referrers %s: %w", gatekeeper.ErrInvalidContent, tag, err)
 	}
 	return index, nil
+}
+
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // entryFor describes a referrer as the referrers API would: with its artifact

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -22,12 +23,14 @@ type Registries interface {
 	reader
 	writer
 	SameRegistry(a, b string) bool
+	Host(registry string) (string, error)
 }
 
 type reader interface {
 	Resolve(ctx context.Context, registry, repository, tag string) (gatekeeper.Descriptor, error)
 	Manifest(ctx context.Context, r registry.Repository, digest string) (registry.Content, error)
 	ManifestByTag(ctx context.Context, r registry.Repository, tag string) (registry.Content, error)
+	Blob(ctx context.Context, r registry.Repository, d gatekeeper.Descriptor, limit int64) ([]byte, error)
 	OpenBlob(ctx context.Context, r registry.Repository, d gatekeeper.Descriptor) (io.ReadCloser, error)
 	Referrers(ctx context.Context, r registry.Repository, digest string) ([]registry.Referrer, error)
 }
@@ -42,11 +45,14 @@ type writer interface {
 // Promoter implements gatekeeper.Promoter. It is safe for concurrent use.
 type Promoter struct {
 	registries Registries
+	now        func() time.Time
 	fallback   lockedIndexes
 }
 
-// New returns a promoter.
-func New(registries Registries) *Promoter { return &Promoter{registries: registries} }
+// New returns a promoter. The clock measures how long registries take.
+func New(registries Registries, now func() time.Time) *Promoter {
+	return &Promoter{registries: registries, now: now}
+}
 
 // Copy brings the subject, its children and everything that refers to them to
 // the golden repository, and reads the manifest back. No tag of the promotion
@@ -83,7 +89,7 @@ func (p *Promoter) Copy(ctx context.Context, s policy.Subject, to policy.Promoti
 			return err
 		}
 	}
-	return nil
+	return c.publish(ctx)
 }
 
 // Tag points one tag of the golden repository at the subject.

@@ -109,7 +109,7 @@ func newBench(t *testing.T, staging, golden string) *bench {
 	if b.registries, err = registry.New(settings, registry.Deps{Observer: b.traffic, UserAgent: "gatekeeper/test", Now: time.Now}); err != nil {
 		t.Fatal(err)
 	}
-	b.promoter = promote.New(b.registries)
+	b.promoter = promote.New(b.registries, time.Now)
 	return b
 }
 

@@ -10,12 +10,12 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 )
 
-// runnable says whether what refers to an image is itself something to run: an
+// Runnable says whether what refers to an image is itself something to run: an
 // index, or an image. Nobody judged that one, so that it stays behind.
 //
 // cosign's older form has an image's configuration too; what tells it apart
 // are layers that a container runtime does not take for file systems.
-func runnable(content registry.Content) bool {
+func Runnable(content registry.Content) bool {
 	if isIndex(content.MediaType) {
 		return true
 	}

@@ -1,0 +1,189 @@
+package promote
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote/summary"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// Signing is what summaries are signed and read back with. Every field but
+// Form is required.
+type Signing struct {
+	Signer   summary.Signer
+	Trust    *summary.Trust // holds what the signer signs with
+	Verifier summary.Verifier
+	Form     Form
+}
+
+// Form is how a summary lies in the registry.
+type Form string
+
+// The forms.
+const (
+	// FormOfSignatures is the form that the image's own signatures have.
+	FormOfSignatures Form = ""
+	// FormBundle is a Sigstore bundle in a manifest that refers to the image.
+	FormBundle Form = "bundle"
+	// FormTag is cosign's older form, under the tag sha256-….att.
+	FormTag Form = "tag"
+)
+
+// Attester implements gatekeeper.Attester. It is safe for concurrent use.
+type Attester struct {
+	*Promoter
+	signing Signing
+}
+
+// NewAttester returns an attester that writes beside the promoter.
+func NewAttester(p *Promoter, s Signing) *Attester { return &Attester{Promoter: p, signing: s} }
+
+// Attest leaves a signed summary of the decision beside the image in the
+// golden repository, reads it back and verifies it. When it is there already,
+// nothing is written.
+func (a *Attester) Attest(ctx context.Context, d gatekeeper.Decision, r policy.Result) error {
+	to := *r.Promotion
+	s := policy.Subject{Registry: d.Push.Source, Repository: d.Push.Repository, Digest: d.Push.Digest}
+	for _, tag := range to.Tags {
+		if _, err := a.free(ctx, s, to, tag); err != nil {
+			return err // nothing is said about a tag that it will not get
+		}
+	}
+	statement, err := a.statement(d, r)
+	if err != nil {
+		return fmt.Errorf("summarise decision %d: %w", d.ID, err)
+	}
+	golden := registry.Repository{Registry: to.Registry, Name: to.Repository}
+	there, err := a.has(ctx, golden, s.Digest, statement)
+	if err != nil || there {
+		return err
+	}
+	bundle, err := a.signing.Signer.Sign(ctx, statement)
+	if err != nil {
+		return fmt.Errorf("decision %d: %w", d.ID, err)
+	}
+	if err := a.write(ctx, golden, s.Digest, bundle, d.DecidedAt); err != nil {
+		return fmt.Errorf("attach the summary to %s/%s@%s: %w", to.Registry, to.Repository, s.Digest, err)
+	}
+	there, err = a.has(ctx, golden, s.Digest, statement)
+	if err == nil && !there {
+		err = errors.New("the summary was written, but does not verify with our own key or is not listed")
+	}
+	if err != nil {
+		return fmt.Errorf("read back the summary of %s/%s@%s: %w", to.Registry, to.Repository, s.Digest, err)
+	}
+	return nil
+}
+
+func (a *Attester) statement(d gatekeeper.Decision, r policy.Result) ([]byte, error) {
+	source, err := a.registries.Host(d.Push.Source)
+	if err != nil {
+		return nil, err
+	}
+	golden, err := a.registries.Host(r.Promotion.Registry)
+	if err != nil {
+		return nil, err
+	}
+	tags := slices.Clone(r.Promotion.Tags)
+	for _, channel := range r.Promotion.Channels {
+		if !slices.Contains(tags, channel) {
+			tags = append(tags, channel)
+		}
+	}
+	return summary.Statement(summary.Facts{
+		Verifier: a.signing.Verifier, Golden: golden + "/" + r.Promotion.Repository, Digest: d.Push.Digest, Tags: tags,
+		Policy: r.Policy, Fingerprint: r.Fingerprint, Source: source + "/" + d.Push.Repository, Inputs: r.Inputs, At: d.DecidedAt,
+	})
+}
+
+// has looks for a summary that verifies and says exactly this.
+func (a *Attester) has(ctx context.Context, golden registry.Repository, digest string, statement []byte) (bool, error) {
+	found, err := summary.Find(ctx, a.registries, golden, digest, a.signing.Trust)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(found, func(f summary.Found) bool { return f.Err == nil && string(f.Payload) == string(statement) }), nil
+}
+
+// write attaches a bundle in the form that the image's signatures have. Where
+// cosign finds one bundle among the referrers, it looks at no signature of the
+// older form any more: a bundle beside them would make them invisible.
+func (a *Attester) write(ctx context.Context, golden registry.Repository, of string, bundle []byte, at time.Time) error {
+	older, err := a.olderForm(ctx, golden, of)
+	if err != nil {
+		return err
+	}
+	if !older {
+		return a.attach(ctx, golden, of, bundle, at)
+	}
+	envelope, err := summary.Envelope(bundle)
+	if err != nil {
+		return err
+	}
+	return a.appendTo(ctx, golden, of, envelope)
+}
+
+// olderForm says whether an image has signatures below cosign's tag and none
+// in bundles. Certificates have no place in the older form here.
+func (a *Attester) olderForm(ctx context.Context, golden registry.Repository, of string) (bool, error) {
+	if _, key := a.signing.Signer.(summary.KeySigner); !key || a.signing.Form != FormOfSignatures {
+		return key && a.signing.Form == FormTag, nil
+	}
+	_, err := a.registries.Resolve(ctx, golden.Registry, golden.Name, registry.FallbackTag(of, ".sig"))
+	switch {
+	case errors.Is(err, gatekeeper.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	bundles, err := summary.HasBundle(ctx, a.registries, golden, of)
+	return !bundles, err
+}
+
+// attach writes a bundle as a referrer of a digest: the blobs, a manifest with
+// the empty configuration (OCI image-spec v1.1, "Guidance for an Empty
+// Descriptor"), and its entry where the registry keeps no list.
+func (a *Attester) attach(ctx context.Context, golden registry.Repository, of string, bundle []byte, at time.Time) error {
+	image, err := a.registries.Manifest(ctx, golden, of)
+	if err != nil {
+		return err
+	}
+	layer := ocispec.Descriptor{MediaType: summary.BundleType, Digest: digest.FromBytes(bundle), Size: int64(len(bundle))}
+	none := ocispec.DescriptorEmptyJSON
+	none.Data = nil
+	body, err := json.Marshal(ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: summary.BundleType,
+		Config: none, Layers: []ocispec.Descriptor{layer},
+		Subject:     &ocispec.Descriptor{MediaType: image.MediaType, Digest: digest.Digest(image.Digest), Size: image.Size},
+		Annotations: summary.Annotations(at),
+	})
+	if err != nil {
+		return fmt.Errorf("encode the manifest: %w", err)
+	}
+	c := &job{Promoter: a.Promoter, to: golden}
+	for content, d := range map[string]ocispec.Descriptor{string(bundle): layer, string(ocispec.DescriptorEmptyJSON.Data): none} {
+		if err := c.upload(ctx, descriptor(d), []byte(content)); err != nil {
+			return err
+		}
+	}
+	content := contentOf(ocispec.MediaTypeImageManifest, body)
+	listed, err := a.registries.PutManifest(ctx, golden, content.Digest, content)
+	if err != nil {
+		return err
+	}
+	if err := c.list(content, listed); err != nil {
+		return err
+	}
+	return c.publish(ctx)
+}

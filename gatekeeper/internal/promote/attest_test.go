@@ -1,0 +1,483 @@
+package promote_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote/summary"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// signing makes a key and trusts it.
+func signing(t *testing.T) promote.Signing {
+	t.Helper()
+	pair, err := cosignkey.Generate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "gatekeeper.key")
+	if err := os.WriteFile(file, pair.Private, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, err := keys.Load(t.Context(), keys.Reference{Key: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := summary.NewTrust([][]byte{pair.Public}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return promote.Signing{Signer: summary.KeySigner{Key: key}, Trust: trust, Verifier: summary.Verifier{ID: summary.DefaultVerifier, Version: "test"}}
+}
+
+// decided is a recorded yes about a digest of staging.
+func decided(of string, to policy.Promotion) (gatekeeper.Decision, policy.Result) {
+	d := gatekeeper.Decision{
+		ID: 1, Push: gatekeeper.Push{Source: "staging", Repository: "team-a/app", Digest: of}, DecidedAt: time.Unix(1_800_000_000, 5),
+	}
+	return d, policy.Result{Policy: "services", Fingerprint: of, Verdict: policy.VerdictPromoted, Inputs: []policy.Input{{Manifest: of}}, Promotion: &to}
+}
+
+// find lists the summaries of a digest in a repository.
+func (b *bench) find(t *testing.T, repo registry.Repository, of string, trust *summary.Trust) []summary.Found {
+	t.Helper()
+	found, err := summary.Find(t.Context(), b.registries, repo, of, trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func goldenRepo() registry.Repository {
+	return registry.Repository{Registry: "golden", Name: "gold/app"}
+}
+
+func TestASummaryIsLeftBesideTheImage(t *testing.T) {
+	t.Parallel()
+	for kind, registries := range map[string]func(*testing.T) (string, string){
+		"Distribution":          func(t *testing.T) (string, string) { t.Helper(); return distribution(t), distribution(t) },
+		"with a referrers API":  func(t *testing.T) (string, string) { t.Helper(); return distribution(t), withReferrers(t) },
+		"within one registry":   func(t *testing.T) (string, string) { t.Helper(); d := distribution(t); return d, d },
+		"within one repository": func(t *testing.T) (string, string) { t.Helper(); d := distribution(t); return d, d },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			staging, golden := registries(t)
+			b := newBench(t, staging, golden)
+			s := signing(t)
+			attester := promote.NewAttester(b.promoter, s)
+			img := image(t, 1)
+			b.push(t, ":v1", img)
+			p := to("v1")
+			p.Channels = []string{"stable", "v1"}
+			if kind == "within one repository" {
+				p.Registry, p.Repository = "staging", "team-a/app"
+			}
+			of := digest(t, img)
+			if err := b.promoter.Copy(t.Context(), subject(of), p); err != nil {
+				t.Fatal(err)
+			}
+			d, r := decided(of, p)
+			if err := attester.Attest(t.Context(), d, r); err != nil {
+				t.Fatal(err)
+			}
+			if kind != "within one repository" && b.has(t, ":v1") {
+				t.Error("attesting wrote the tag")
+			}
+			repo := registry.Repository{Registry: p.Registry, Name: p.Repository}
+			host, err := b.registries.Host(p.Registry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := b.find(t, repo, of, s.Trust)
+			if len(found) != 1 || found[0].Err != nil {
+				t.Fatalf("found %+v", found)
+			}
+			if want := []string{host + "/" + p.Repository + ":v1", host + "/" + p.Repository + ":stable"}; !slices.Equal(found[0].Names, want) {
+				t.Errorf("it approves %v, want %v", found[0].Names, want)
+			}
+			if !found[0].At.Equal(d.DecidedAt) || found[0].ResourceURI != host+"/"+p.Repository+"@"+of {
+				t.Errorf("it says %+v", found[0].Summary)
+			}
+
+			// Again: nothing is written, not even by another process.
+			b.traffic.reset()
+			other := promote.NewAttester(promote.New(b.registries, time.Now), s)
+			if err := other.Attest(t.Context(), d, r); err != nil {
+				t.Fatal(err)
+			}
+			if sent := b.traffic.bytes["golden out"] + b.traffic.bytes["staging out"]; sent > 0 {
+				t.Errorf("%d bytes were sent again", sent)
+			}
+			if again := b.find(t, repo, of, s.Trust); len(again) != 1 {
+				t.Errorf("%d summaries", len(again))
+			}
+		})
+	}
+}
+
+// Where cosign finds one bundle, it looks at no signature of the older form:
+// beside such signatures the summary takes their form.
+func TestBesideOlderSignaturesTheSummaryHasTheirForm(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, distribution(t), withReferrers(t))
+	s := signing(t)
+	attester := promote.NewAttester(b.promoter, s)
+	img := image(t, 1)
+	of := digest(t, img)
+	b.push(t, ":v1", img)
+	b.push(t, ":"+registry.FallbackTag(of, ".sig"), signature(t, "a signature"))
+	b.push(t, ":"+registry.FallbackTag(of, ".att"), signature(t, "an attestation"))
+	layers := func() int {
+		t.Helper()
+		att, err := remote.Image(ref(t, b.golden+"/gold/app:"+registry.FallbackTag(of, ".att")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := att.Layers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range all {
+			r, err := l.Compressed()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, r); err != nil {
+				t.Errorf("a layer in golden: %v", err)
+			}
+		}
+		config, err := att.ConfigFile()
+		if err != nil || len(config.RootFS.DiffIDs) != len(all) {
+			t.Errorf("%d layers, the configuration has %+v (%v)", len(all), config, err)
+		}
+		return len(all)
+	}
+	d, r := decided(of, to("v1"))
+	promote := func() {
+		t.Helper()
+		b.promote(t, of, to("v1"))
+		if err := attester.Attest(t.Context(), d, r); err != nil {
+			t.Fatal(err)
+		}
+		if found := b.find(t, goldenRepo(), of, s.Trust); len(found) != 1 || found[0].Err != nil {
+			t.Errorf("found %+v", found)
+		}
+		if bundles, err := summary.HasBundle(t.Context(), b.registries, goldenRepo(), of); err != nil || bundles {
+			t.Errorf("there is a bundle: %v, %v", bundles, err)
+		}
+	}
+	promote()
+	if n := layers(); n != 2 {
+		t.Errorf("%d attestations in golden, want the source's and ours", n)
+	}
+	b.traffic.reset()
+	promote() // again
+	if sent := b.traffic.bytes["golden out"]; sent > 0 {
+		t.Errorf("%d bytes were sent again", sent)
+	}
+	// Another attestation arrives in staging, and the image is promoted again.
+	more, err := mutate.AppendLayers(signature(t, "an attestation"), static.NewLayer([]byte("another"), "application/vnd.dsse.envelope.v1+json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.push(t, ":"+registry.FallbackTag(of, ".att"), more)
+	promote()
+	if n := layers(); n != 3 {
+		t.Errorf("%d attestations in golden, want the source's two and ours", n)
+	}
+}
+
+func TestTheFormCanBeChosen(t *testing.T) {
+	t.Parallel()
+	for form, bundles := range map[promote.Form]bool{promote.FormOfSignatures: true, promote.FormBundle: true, promote.FormTag: false} {
+		t.Run(string(form), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, distribution(t), distribution(t))
+			s := signing(t)
+			s.Form = form
+			img := image(t, 1)
+			b.push(t, ":v1", img)
+			b.promote(t, digest(t, img), to("v1"))
+			d, r := decided(digest(t, img), to("v1"))
+			if err := promote.NewAttester(b.promoter, s).Attest(t.Context(), d, r); err != nil {
+				t.Fatal(err)
+			}
+			if found := b.find(t, goldenRepo(), d.Push.Digest, s.Trust); len(found) != 1 || found[0].Err != nil {
+				t.Errorf("found %+v", found)
+			}
+			if got, err := summary.HasBundle(t.Context(), b.registries, goldenRepo(), d.Push.Digest); err != nil || got != bundles {
+				t.Errorf("a bundle: %v, %v", got, err)
+			}
+		})
+	}
+}
+
+// flaky is a registry that fails at one write: before it, or after it took
+// effect, as a crash does.
+type flaky struct {
+	promote.Registries
+	mu     sync.Mutex
+	writes int
+	at     int // the write that fails; 0: none
+	after  bool
+}
+
+var errCrash = errors.New("crash")
+
+func (f *flaky) write(do func() error) error {
+	f.mu.Lock()
+	f.writes++
+	fails := f.writes == f.at
+	f.mu.Unlock()
+	if fails && !f.after {
+		return errCrash
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	if fails {
+		return errCrash
+	}
+	return nil
+}
+
+func (f *flaky) PushBlob(ctx context.Context, r registry.Repository, d gatekeeper.Descriptor, body io.Reader, begun *registry.Upload) error {
+	return f.write(func() error { return f.Registries.PushBlob(ctx, r, d, body, begun) })
+}
+
+func (f *flaky) PutManifest(ctx context.Context, r registry.Repository, reference string, content registry.Content) (listed bool, err error) {
+	err = f.write(func() error {
+		listed, err = f.Registries.PutManifest(ctx, r, reference, content)
+		return err
+	})
+	return listed, err
+}
+
+func TestACrashAtAnyStepLeavesOneSummary(t *testing.T) {
+	t.Parallel()
+	for kind, start := range map[string]func(*testing.T) string{"Distribution": distribution, "with a referrers API": withReferrers} {
+		for i := range 4 {
+			after, older := i%2 == 1, i >= 2
+			t.Run(fmt.Sprintf("%s, after the write %v, older form %v", kind, after, older), func(t *testing.T) {
+				t.Parallel()
+				golden := start(t)
+				b := newBench(t, distribution(t), golden)
+				s := signing(t)
+				survived := false
+				for at := 1; !survived; at++ {
+					img := image(t, 1)
+					b.push(t, ":v1", img)
+					if older {
+						b.push(t, ":"+registry.FallbackTag(digest(t, img), ".sig"), signature(t, "a signature"))
+						b.push(t, ":"+registry.FallbackTag(digest(t, img), ".att"), signature(t, "an attestation"))
+					}
+					p := to(fmt.Sprintf("v%d", at))
+					d, r := decided(digest(t, img), p)
+					f := &flaky{Registries: b.registries, at: at, after: after}
+					whole := func() error {
+						promoter := promote.New(f, time.Now)
+						if err := promoter.Copy(t.Context(), subject(d.Push.Digest), p); err != nil {
+							return err
+						}
+						if err := promote.NewAttester(promoter, s).Attest(t.Context(), d, r); err != nil {
+							return err
+						}
+						return promoter.Tag(t.Context(), subject(d.Push.Digest), p, p.Tags[0])
+					}
+					switch err := whole(); {
+					case err == nil && f.writes < at:
+						survived = true
+					case !errors.Is(err, errCrash):
+						t.Fatalf("write %d: %v", at, err)
+					case b.has(t, ":"+p.Tags[0]) && len(b.find(t, goldenRepo(), d.Push.Digest, s.Trust)) == 0:
+						t.Fatalf("write %d: the tag was there before the summary", at)
+					default:
+						if err := whole(); err != nil {
+							t.Fatalf("again after write %d: %v", at, err)
+						}
+					}
+					if found := b.find(t, goldenRepo(), d.Push.Digest, s.Trust); len(found) != 1 || found[0].Err != nil || !b.has(t, ":"+p.Tags[0]) {
+						t.Errorf("crash at write %d: %d summaries: %+v", at, len(found), found)
+					}
+				}
+			})
+		}
+	}
+}
+
+// Two processes that promote the same digest at the same time, and different
+// ones, lose nothing that refers to them.
+func TestSeveralProcessesLoseNoReferrer(t *testing.T) {
+	t.Parallel()
+	golden, staging := distribution(t), distribution(t)
+	s := signing(t)
+	img := image(t, 1)
+	first := newBench(t, staging, golden)
+	first.push(t, ":v1", img)
+	const referrers, processes = 3, 4
+	for i := range referrers {
+		r := refers(t, img, fmt.Sprint(i))
+		first.push(t, "@"+digest(t, r), r)
+	}
+	others := make([]string, processes)
+	var wg sync.WaitGroup
+	for i := range processes {
+		own := image(t, 1)
+		first.push(t, fmt.Sprintf(":other%d", i), own)
+		others[i] = digest(t, own)
+		// A client and a promoter of its own: no lock is shared.
+		b := newBench(t, staging, golden)
+		attester := promote.NewAttester(b.promoter, s)
+		for _, of := range []string{digest(t, img), others[i]} {
+			wg.Go(func() {
+				p := to(fmt.Sprintf("v%d-%s", i, of[7:12]))
+				d, r := decided(of, p)
+				if err := b.promoter.Copy(t.Context(), subject(of), p); err != nil {
+					t.Error(err)
+				}
+				if err := attester.Attest(t.Context(), d, r); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	b := newBench(t, staging, golden)
+	list, err := b.registries.Referrers(t.Context(), goldenRepo(), digest(t, img))
+	if err != nil || len(list) != referrers+processes {
+		t.Errorf("%d referrers, want %d (%v)", len(list), referrers+processes, err)
+	}
+	for _, of := range others {
+		if found := b.find(t, goldenRepo(), of, s.Trust); len(found) != 1 || found[0].Err != nil {
+			t.Errorf("%s: %+v", of, found)
+		}
+	}
+}
+
+// overwriting plays another process that read the list before our write, and
+// writes its own after it.
+type overwriting struct {
+	promote.Registries
+	stale registry.Content
+	times int
+}
+
+func (o *overwriting) PutManifest(ctx context.Context, r registry.Repository, reference string, content registry.Content) (bool, error) {
+	listed, err := o.Registries.PutManifest(ctx, r, reference, content)
+	if err == nil && o.times > 0 && content.MediaType == o.stale.MediaType {
+		o.times--
+		_, err = o.Registries.PutManifest(ctx, r, reference, o.stale)
+	}
+	return listed, err
+}
+
+func TestAListThatIsOverwrittenIsMended(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		times int
+		fails bool
+	}{{"some times", 3, false}, {"all the time", 1000, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, distribution(t), distribution(t))
+			s := signing(t)
+			img := image(t, 1)
+			b.push(t, ":v1", img)
+			of := digest(t, img)
+			if err := b.promoter.Copy(t.Context(), subject(of), to("v1")); err != nil {
+				t.Fatal(err)
+			}
+			// The other process' list holds its own referrer.
+			theirs := refers(t, img, "theirs")
+			if err := remote.Write(ref(t, b.golden+"/gold/app@"+digest(t, theirs)), theirs); err != nil {
+				t.Fatal(err)
+			}
+			stale, err := b.registries.ManifestByTag(t.Context(), goldenRepo(), registry.FallbackTag(of, ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := &overwriting{Registries: b.registries, stale: stale, times: tt.times}
+			d, r := decided(of, to("v1"))
+			err = promote.NewAttester(promote.New(o, time.Now), s).Attest(t.Context(), d, r)
+			if tt.fails {
+				if err == nil {
+					t.Error("a summary that nobody can find is taken for good")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			list, err := b.registries.Referrers(t.Context(), goldenRepo(), of)
+			if err != nil || len(list) != 2 {
+				t.Errorf("%+v, %v", list, err)
+			}
+		})
+	}
+}
+
+// What was written has to verify with our own key when it is read back.
+func TestASummaryThatDoesNotVerifyIsAnError(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, distribution(t), distribution(t))
+	img := image(t, 1)
+	b.push(t, ":v1", img)
+	of := digest(t, img)
+	if err := b.promoter.Copy(t.Context(), subject(of), to("v1")); err != nil {
+		t.Fatal(err)
+	}
+	mixed := signing(t)
+	mixed.Trust = signing(t).Trust
+	d, r := decided(of, to("v1"))
+	if err := promote.NewAttester(b.promoter, mixed).Attest(t.Context(), d, r); err == nil {
+		t.Error("another key's signature passes")
+	}
+}
+
+// zot let a user who may only create tags overwrite one (CVE-2026-31801). Here
+// an immutable golden tag stays, and nothing is signed about another digest
+// under its name.
+func TestAttack_CVE_2026_31801(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, distribution(t), withReferrers(t))
+	s := signing(t)
+	attester := promote.NewAttester(b.promoter, s)
+	first, second := image(t, 1), image(t, 1)
+	b.push(t, ":v1", first)
+	b.promote(t, digest(t, first), to("v1"))
+	b.push(t, ":v1", second)
+	b.promote(t, digest(t, second), to("v2"))
+	d, r := decided(digest(t, second), to("v1"))
+	var conflict *gatekeeper.ConflictError
+	if err := attester.Attest(t.Context(), d, r); !errors.As(err, &conflict) {
+		t.Errorf("attest: %v", err)
+	}
+	if err := b.promoter.Tag(t.Context(), subject(digest(t, second)), to("v1"), "v1"); !errors.As(err, &conflict) {
+		t.Errorf("tag: %v", err)
+	}
+	if got, err := remote.Head(ref(t, b.golden+"/gold/app:v1")); err != nil || got.Digest.String() != digest(t, first) {
+		t.Errorf("v1 is %v, %v", got, err)
+	}
+	if found := b.find(t, goldenRepo(), digest(t, second), s.Trust); len(found) > 0 {
+		t.Errorf("it was said to be approved: %+v", found)
+	}
+}
