@@ -112,7 +112,9 @@ and column, and what to write instead.
 Exit status: 0 sound, 1 mistakes found, 2 usage.`,
 		Example: "  gatekeeper policy lint policies/\n  gatekeeper policy lint -o json services.yaml",
 		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(c *cobra.Command, args []string) error { return app.LintPolicies(c.Context(), args, output, streams) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return app.LintPolicies(c.Context(), args, output, streams)
+		},
 	}
 	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	c.AddCommand(lint)
