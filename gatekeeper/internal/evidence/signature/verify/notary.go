@@ -54,7 +54,12 @@ func (t *Trusted) notary(item Item) (Answer, error) {
 	var who signers
 	known := &inquiry{known: item.Revoked}
 	for _, n := range t.notaries {
+		asked := len(known.open)
 		_, err := n.verifier.With(known).Verify(context.Background(), item.Data, item.MediaType, item.Subject, item.At)
+		if errors.Is(err, errNotKnown) {
+			continue
+		}
+		known.open = known.open[:asked] // decided without, by a revocation that is known
 		switch {
 		case err == nil:
 			who.keys = append(who.keys, n.id)
@@ -62,7 +67,7 @@ func (t *Trusted) notary(item Item) (Answer, error) {
 			return malformed("%v", err).answer(), nil
 		case errors.Is(err, notation.ErrInvalid):
 			who.invalid = append(who.invalid, err.Error())
-		case !errors.Is(err, notation.ErrUnknownSigner) && !errors.Is(err, errNotKnown):
+		case !errors.Is(err, notation.ErrUnknownSigner):
 			return Answer{}, err
 		}
 	}
