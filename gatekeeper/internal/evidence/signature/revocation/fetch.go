@@ -53,7 +53,7 @@ func (c *Client) release(p place) {
 	}
 }
 
-func (c *Client) fetch(ctx context.Context, method string, u *url.URL, question []byte, limit int64) ([]byte, error) {
+func (c *Client) fetch(ctx context.Context, method string, u *url.URL, question []byte, limit int64) (data []byte, err error) {
 	// The dialer sees no address that a proxy connects to.
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
 		if err := c.check(netguard.HostPort(u), netguard.Plain(ip)); err != nil {
@@ -71,7 +71,7 @@ func (c *Client) fetch(ctx context.Context, method string, u *url.URL, question 
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	defer resp.Body.Close()
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("it answered with HTTP status %d", resp.StatusCode)
 	}
