@@ -19,6 +19,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/worker"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/revocation"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
@@ -144,7 +145,8 @@ func (s *setup) gate(p parts) (*gatekeeper.Gate, error) {
 	}
 	signatures := signature.New(signature.Deps{
 		Source: p.registries, Verifier: p.verifier, TrustRoots: s.trustRoots(p.log), Now: time.Now,
-		Limits: signature.Limits{Entries: s.config.Evidence.MaxEntries, Attestation: maxEvidence},
+		Revocation: revocation.New(revocation.Options{Now: time.Now}),
+		Limits:     signature.Limits{Entries: s.config.Evidence.MaxEntries, Attestation: maxEvidence},
 	})
 	return gatekeeper.New(gatekeeper.Deps{
 		Policies: func() []*policy.Compiled { return policies },

@@ -3,6 +3,8 @@ package registry
 import (
 	"net/http"
 	"net/netip"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/netguard"
 )
 
 // CheckRealm says whether a realm may get the credentials of a registry, for
@@ -22,7 +24,7 @@ func CheckTokenServer(s Settings, hostPort, address string) error {
 	if err != nil {
 		return err
 	}
-	return c.checkTokenServer(hostPort, nat64(netip.MustParseAddr(address).Unmap()))
+	return c.checkTokenServer(hostPort, netguard.Plain(netip.MustParseAddr(address)))
 }
 
 // Challenge is what is understood of a WWW-Authenticate header.

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/netguard"
 )
 
 // Settings describe one registry.
@@ -127,7 +129,7 @@ func newClient(s Settings, deps Deps) (*client, error) {
 	}
 	limits := s.Limits.withDefaults()
 	c := &client{
-		name: s.Name, registry: reg, base: s.URL.Scheme + "://" + s.URL.Host, scheme: s.URL.Scheme, hostPort: hostPort(s.URL),
+		name: s.Name, registry: reg, base: s.URL.Scheme + "://" + s.URL.Host, scheme: s.URL.Scheme, hostPort: netguard.HostPort(s.URL),
 		keychain: s.Keychain, tokenServers: tokenServers(s.TokenServers, s.URL.Scheme), authorizations: authorizations,
 		slots: make(chan struct{}, limits.Concurrent), limiter: rate.NewLimiter(requestRate(limits), limits.Concurrent),
 		limits: limits, now: deps.Now, observer: deps.Observer,

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/netguard"
 )
 
 // TokenServerError says that a registry wants its credentials sent to a server
@@ -37,7 +39,7 @@ func (c *client) checkRealm(realm string) (*url.URL, error) {
 	refuse := func(reason string) (*url.URL, error) {
 		return nil, &TokenServerError{Host: clean(u.Host), Reason: reason}
 	}
-	host := hostPort(u)
+	host := netguard.HostPort(u)
 	switch {
 	case u.Scheme != "https" && (u.Scheme != "http" || c.scheme == "https"):
 		return refuse("it is to be asked by " + clean(u.Scheme) + " instead of https")
@@ -57,10 +59,10 @@ func tokenServers(entries []string, scheme string) map[string]bool {
 	all := map[string]bool{}
 	for _, entry := range entries {
 		u := &url.URL{Scheme: "https", Host: entry}
-		all[hostPort(u)] = true
+		all[netguard.HostPort(u)] = true
 		if scheme == "http" && u.Port() == "" {
 			u.Scheme = "http"
-			all[hostPort(u)] = true
+			all[netguard.HostPort(u)] = true
 		}
 	}
 	return all

@@ -6,14 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
-	"sync"
-	"syscall"
 	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/netguard"
 )
 
 // outgoing is the bottom of every request: it keeps to the configured scheme
@@ -72,17 +70,7 @@ func (c *client) wait(ctx context.Context) (release func(), err error) {
 
 // own says whether a URL leads to the registry itself, by its scheme too.
 func (c *client) own(u *url.URL) bool {
-	return u.Scheme == c.scheme && hostPort(u) == c.hostPort
-}
-
-// hostPort is a URL's host in lower case with its port, the scheme's when it
-// names none.
-func hostPort(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
-	}
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+	return u.Scheme == c.scheme && netguard.HostPort(u) == c.hostPort
 }
 
 // session is one request and its redirects. It adds the credentials for the
@@ -124,10 +112,10 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 // newTransport makes connections of which check has seen the address: after
 // the name was looked up, so that no name leads to where its address may not.
 func newTransport(roots *x509.CertPool, concurrent int, check func(hostPort string, ip netip.Addr) error) *http.Transport {
-	d := &dialer{check: check}
+	d := &netguard.Dialer{Check: check}
 	return &http.Transport{
-		Proxy:                  d.proxy,
-		DialContext:            d.dial,
+		Proxy:                  d.Proxy,
+		DialContext:            d.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    10 * time.Second,
 		IdleConnTimeout:        90 * time.Second,
@@ -136,32 +124,4 @@ func newTransport(roots *x509.CertPool, concurrent int, check func(hostPort stri
 		DisableCompression:     true, // bytes are counted and hashed as they are
 		ForceAttemptHTTP2:      true,
 	}
-}
-
-type dialer struct {
-	check   func(hostPort string, ip netip.Addr) error
-	proxies sync.Map // by host:port: what the environment names, and is not checked
-}
-
-func (d *dialer) proxy(req *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(req)
-	if u != nil {
-		d.proxies.Store(hostPort(u), true)
-	}
-	return u, err
-}
-
-func (d *dialer) dial(ctx context.Context, network, hostPort string) (net.Conn, error) {
-	hostPort = strings.ToLower(hostPort)
-	base := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	if _, ok := d.proxies.Load(hostPort); !ok {
-		base.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
-			to, err := netip.ParseAddrPort(address)
-			if err != nil {
-				return fmt.Errorf("address %s: %w", address, err)
-			}
-			return d.check(hostPort, nat64(to.Addr().Unmap().WithZone("")))
-		}
-	}
-	return base.DialContext(ctx, network, hostPort)
 }

@@ -54,11 +54,15 @@ type Limits struct {
 	Predicates  int64 // bytes of all predicates that are kept; 32 MiB
 }
 
-// Deps is what a Collector works with. Every field but Limits is required.
+// Deps is what a Collector works with. Every field but Revocation and Limits
+// is required.
 type Deps struct {
 	Source     Source
 	Verifier   Verifier
 	TrustRoots TrustRoots
+	// Revocation is asked about certificates that name a place to ask. Without
+	// it, signatures with them cannot be decided.
+	Revocation Revocation
 	Now        func() time.Time
 	Limits     Limits
 }

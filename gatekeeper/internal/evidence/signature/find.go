@@ -182,7 +182,7 @@ func (j *job) layer(ctx context.Context, form, manifest string, d ocispec.Descri
 	case err != nil:
 		return err
 	}
-	answer, err := j.Verifier.Verify(ctx, j.trust, verify.Item{
+	answer, err := j.judge(ctx, verify.Item{
 		Subject: j.subject, MediaType: d.MediaType, Annotations: annotations(d), Data: data, MaxSize: limit, At: j.Now(),
 	})
 	if err != nil {

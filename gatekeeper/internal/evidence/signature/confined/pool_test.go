@@ -68,6 +68,11 @@ func misbehave(t *verify.Trusted, item verify.Item) (verify.Answer, error) {
 		return verify.Answer{Reason: fmt.Sprint(err)}, nil
 	case "environment":
 		return verify.Answer{Reason: strings.Join(os.Environ(), " ")}, nil
+	case "lookups":
+		if revoked, known := item.Revoked["a"]; known {
+			return verify.Answer{Reason: fmt.Sprint(revoked)}, nil
+		}
+		return verify.Answer{Lookups: []verify.Lookup{{Chain: [][]byte{{1}, {2}}}}}, nil
 	case "who":
 		return verify.Answer{Reason: fmt.Sprint(os.Getpid(), time.Now().UnixNano())}, nil
 	}
@@ -127,6 +132,22 @@ func TestAWorkerCanDoNothingElse(t *testing.T) {
 	answer, err := p.Verify(t.Context(), verify.Trust{}, item("environment"))
 	if err != nil || strings.Contains(answer.Reason, "hunter2") || strings.Contains(answer.Reason, "PATH") {
 		t.Errorf("%q, %v", answer.Reason, err)
+	}
+}
+
+// What a worker wants to know about revocations, and what it is told, gets
+// through.
+func TestLookupsGetThrough(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, 0)
+	question := item("lookups")
+	answer, err := p.Verify(t.Context(), verify.Trust{}, question)
+	if err != nil || len(answer.Lookups) != 1 || string(answer.Lookups[0].Chain[1]) != "\x02" || answer.Result != "" {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	question.Revoked = map[string]bool{"a": true}
+	if answer, err = p.Verify(t.Context(), verify.Trust{}, question); err != nil || answer.Reason != "true" || len(answer.Lookups) != 0 {
+		t.Errorf("%+v, %v", answer, err)
 	}
 }
 

@@ -204,11 +204,11 @@ type list struct {
 	asked   *int
 }
 
-func (l list) Revoked(_ context.Context, certificate, _ *x509.Certificate) (bool, error) {
+func (l list) Revoked(_ context.Context, chain []*x509.Certificate) (bool, error) {
 	if l.asked != nil {
 		*l.asked++
 	}
-	if l.revoked != nil && l.revoked.Equal(certificate) {
+	if l.revoked != nil && l.revoked.Equal(chain[0]) {
 		return true, nil
 	}
 	return false, l.fail

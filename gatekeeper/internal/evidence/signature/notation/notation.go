@@ -66,6 +66,13 @@ func New(trust Trust, revocation Revocation) (*Verifier, error) {
 	return &Verifier{trust: trust, identities: identities, revocation: revocation}, nil
 }
 
+// With returns a verifier for the same Trust that asks another Revocation.
+func (v *Verifier) With(revocation Revocation) *Verifier {
+	other := *v
+	other.revocation = revocation
+	return &other
+}
+
 // Verify returns who signed the subject, or an error that is one of
 // ErrMalformed, ErrInvalid, ErrUnknownSigner and ErrUndecided. The envelope
 // is the content of the signature manifest's layer, at most MaxEnvelope bytes;
@@ -108,11 +115,12 @@ func (v *Verifier) judge(ctx context.Context, info *signature.SignerInfo, now ti
 	if !expires.IsZero() && !now.Before(expires) {
 		return Signer{}, fail(ErrInvalid, fmt.Errorf("the signature expired at %s", expires.UTC().Format(time.RFC3339)))
 	}
-	timestamp, err := v.provenTime(ctx, info, root, now)
+	timestamp, clocks, err := v.provenTime(ctx, info, root, now)
 	if err != nil {
 		return Signer{}, err
 	}
-	if err := v.checkRevocation(ctx, info.CertificateChain); err != nil {
+	// A revoked time stamp authority could vouch for any time (CVE-2024-56138).
+	if err := v.checkRevocation(ctx, below(root, info.CertificateChain), clocks); err != nil {
 		return Signer{}, err
 	}
 	leaf := info.CertificateChain[0]

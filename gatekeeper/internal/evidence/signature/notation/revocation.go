@@ -7,39 +7,52 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Revocation knows which certificates their issuers withdrew.
 type Revocation interface {
-	// Revoked says whether the issuer has revoked the certificate. An error
-	// means that it is not known.
-	Revoked(ctx context.Context, certificate, issuer *x509.Certificate) (bool, error)
+	// Revoked says whether the second certificate of a chain has revoked the
+	// first. The chain is what leads from it to a certificate of the Trust,
+	// with that one's issuer when it is asked about itself. An error means
+	// that it is not known.
+	Revoked(ctx context.Context, chain []*x509.Certificate) (bool, error)
 }
 
-// checkRevocation asks about every certificate of a chain that ends in its
-// root. One that is revoked decides, whatever is not known about others.
-func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate) error {
+// checkRevocation asks about every certificate of chains that end in their
+// roots. One that is revoked decides, whatever is not known about others.
+func (v *Verifier) checkRevocation(ctx context.Context, chains ...[]*x509.Certificate) error {
 	var unknown error
-	for i, c := range chain[:len(chain)-1] {
-		if !revocable(c) {
-			continue
-		}
-		revoked, err := v.revoked(ctx, c, chain[i+1])
-		switch {
-		case err != nil && unknown == nil:
-			unknown = fail(ErrUndecided, fmt.Errorf("whether the certificate of %q is revoked: %w", c.Subject, err))
-		case err == nil && revoked:
-			return fail(ErrInvalid, fmt.Errorf("the certificate of %q is revoked", c.Subject))
+	for _, chain := range chains {
+		for i := range len(chain) - 1 {
+			if !revocable(chain[i]) {
+				continue
+			}
+			revoked, err := v.revoked(ctx, chain[i:])
+			switch {
+			case err != nil && unknown == nil:
+				unknown = fail(ErrUndecided, fmt.Errorf("whether the certificate of %q is revoked: %w", chain[i].Subject, err))
+			case err == nil && revoked:
+				return fail(ErrInvalid, fmt.Errorf("the certificate of %q is revoked", chain[i].Subject))
+			}
 		}
 	}
 	return unknown
 }
 
-func (v *Verifier) revoked(ctx context.Context, certificate, issuer *x509.Certificate) (bool, error) {
+func (v *Verifier) revoked(ctx context.Context, chain []*x509.Certificate) (bool, error) {
 	if v.revocation == nil {
 		return false, errors.New("its OCSP responder or revocation list cannot be asked from here")
 	}
-	return v.revocation.Revoked(ctx, certificate, issuer)
+	return v.revocation.Revoked(ctx, chain)
+}
+
+// below cuts a chain after the trusted certificate's issuer. Who is above
+// says whoever put the chain together: anybody can make a certificate for the
+// name and key of an authority, with places of his own to ask in it.
+func below(root *x509.Certificate, chain []*x509.Certificate) []*x509.Certificate {
+	i := slices.IndexFunc(chain, root.Equal)
+	return chain[:min(i+2, len(chain))]
 }
 
 // revocable reports whether a certificate names a place to ask, of whatever

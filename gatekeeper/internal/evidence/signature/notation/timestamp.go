@@ -16,23 +16,22 @@ import (
 const maxToken = 64 << 10
 
 // provenTime checks that the certificates were valid when it counts: at the
-// time that an authority vouches for, or now when no authority is trusted.
-func (v *Verifier) provenTime(ctx context.Context, info *signature.SignerInfo, root *x509.Certificate, now time.Time) (time.Time, error) {
+// time that an authority vouches for, or now when no authority is trusted. It
+// returns that time and the authority's certificate chain.
+func (v *Verifier) provenTime(
+	ctx context.Context, info *signature.SignerInfo, root *x509.Certificate, now time.Time,
+) (time.Time, []*x509.Certificate, error) {
 	if len(v.trust.TimestampRoots) == 0 {
-		return time.Time{}, checkPath(info.CertificateChain, root, &tspclient.Timestamp{Value: now})
+		return time.Time{}, nil, checkPath(info.CertificateChain, root, &tspclient.Timestamp{Value: now})
 	}
 	stamp, chain, err := v.timestamp(ctx, info)
 	if err != nil {
-		return time.Time{}, fail(ErrInvalid, fmt.Errorf("the time stamp: %w", err))
+		return time.Time{}, nil, fail(ErrInvalid, fmt.Errorf("the time stamp: %w", err))
 	}
 	if err := checkPath(info.CertificateChain, root, stamp); err != nil {
-		return time.Time{}, err
+		return time.Time{}, nil, err
 	}
-	// A revoked time stamp authority could vouch for any time (CVE-2024-56138).
-	if err := v.checkRevocation(ctx, chain); err != nil {
-		return time.Time{}, err
-	}
-	return stamp.Value, nil
+	return stamp.Value, chain, nil
 }
 
 // checkPath checks every certificate's validity over the whole span in which

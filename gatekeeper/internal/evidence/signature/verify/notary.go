@@ -24,8 +24,8 @@ func prepareNotary(n Notary) (notary, error) {
 	if err != nil {
 		return notary{}, err
 	}
-	// A confined process cannot ask whether a certificate was revoked: where
-	// it would have to, nobody knows.
+	// A confined process cannot ask whether a certificate was revoked: what
+	// is known comes with each item.
 	verifier, err := notation.New(notation.Trust{Roots: roots, TimestampRoots: timestampRoots, Identities: n.Identities}, nil)
 	return notary{id: n.ID, verifier: verifier}, err
 }
@@ -45,15 +45,21 @@ func certificates(text []byte) ([]*x509.Certificate, error) {
 	}
 }
 
-// notary judges a signature of the Notary Project. That revocation could not
-// be looked up is an error.
+// notary judges a signature of the Notary Project, or says which revocations
+// have to be known to judge it.
 func (t *Trusted) notary(item Item) (Answer, error) {
 	if len(item.Data) > notation.MaxEnvelope {
 		return malformed("it has %d bytes; at most %d are read", len(item.Data), notation.MaxEnvelope).answer(), nil
 	}
 	var who signers
+	known := &inquiry{known: item.Revoked}
 	for _, n := range t.notaries {
-		_, err := n.verifier.Verify(context.Background(), item.Data, item.MediaType, item.Subject, item.At)
+		asked := len(known.open)
+		_, err := n.verifier.With(known).Verify(context.Background(), item.Data, item.MediaType, item.Subject, item.At)
+		if errors.Is(err, errNotKnown) {
+			continue
+		}
+		known.open = known.open[:asked] // decided without, by a revocation that is known
 		switch {
 		case err == nil:
 			who.keys = append(who.keys, n.id)
@@ -64,6 +70,9 @@ func (t *Trusted) notary(item Item) (Answer, error) {
 		case !errors.Is(err, notation.ErrUnknownSigner):
 			return Answer{}, err
 		}
+	}
+	if len(known.open) > 0 {
+		return Answer{Lookups: known.open}, nil
 	}
 	return who.answer(), nil
 }

@@ -52,6 +52,7 @@ type Item struct {
 	Annotations map[string]string     `json:"annotations,omitempty"`
 	At          time.Time             `json:"at"`                // for what does not prove its own time: the Notary Project's certificates
 	MaxSize     int64                 `json:"maxSize,omitempty"` // of the data when it was decompressed, in bytes; 16 MiB when zero
+	Revoked     map[string]bool       `json:"revoked,omitempty"` // what is known about the certificates of Lookups, by Fingerprint
 	Data        []byte                `json:"-"`                 // the layer
 }
 
@@ -64,6 +65,7 @@ type Answer struct {
 	PredicateType string              `json:"predicateType,omitempty"`
 	Predicate     []byte              `json:"predicate,omitempty"` // JSON; only when Result is Verified
 	Reason        string              `json:"reason,omitempty"`    // why Result is not Verified
+	Lookups       []Lookup            `json:"lookups,omitempty"`   // what Item.Revoked has to say first; then there is no Result yet
 }
 
 // Verify judges an item. The error is no judgement: what would be needed to
