@@ -7,12 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/strictjson"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
@@ -55,21 +59,27 @@ func parseBundle(data []byte) (*bundle.Bundle, *refusal) {
 	if err := strictjson.Check(data); err != nil {
 		return nil, malformed("the bundle: %v", err)
 	}
-	var b bundle.Bundle
-	if err := b.UnmarshalJSON(data); err != nil {
+	// The limits come before the library reads what they are about: it parses
+	// every log entry.
+	var pb protobundle.Bundle
+	if err := protojson.Unmarshal(data, &pb); err != nil {
 		return nil, malformed("the bundle: %v", err)
 	}
-	material := b.GetVerificationMaterial()
+	material := pb.GetVerificationMaterial()
 	if n := len(material.GetTlogEntries()); n > maxLogEntries {
 		return nil, malformed("the bundle has %d log entries; at most %d are read", n, maxLogEntries)
 	}
 	if n := len(material.GetTimestampVerificationData().GetRfc3161Timestamps()); n > maxTimestamps {
 		return nil, malformed("the bundle has %d timestamps; at most %d are read", n, maxTimestamps)
 	}
-	if env := b.GetDsseEnvelope(); env != nil && len(env.GetSignatures()) != 1 {
+	if env := pb.GetDsseEnvelope(); env != nil && len(env.GetSignatures()) != 1 {
 		return nil, malformed("an envelope with %d signatures; it has to have one", len(env.GetSignatures()))
 	}
-	return &b, nil
+	b, err := bundle.NewBundle(&pb)
+	if err != nil {
+		return nil, malformed("the bundle: %v", err)
+	}
+	return b, nil
 }
 
 // Artifact is what a bundle has to speak about.
@@ -138,8 +148,11 @@ func (k key) verifies(b *bundle.Bundle, artifact Artifact) error {
 	if err != nil {
 		return err
 	}
-	_, err = verifier.Verify(b, verify.NewPolicy(artifact.option(), verify.WithKey()))
-	return err
+	result, err := verifier.Verify(b, verify.NewPolicy(artifact.option(), verify.WithKey()))
+	if err != nil || k.root == nil {
+		return err
+	}
+	return k.root.checkTimes(b, result.VerifiedTimestamps)
 }
 
 // whoseCertificate finds out whose a certificate's signature is. It is a
@@ -177,6 +190,9 @@ func (r trustRoot) identify(b *bundle.Bundle, leaf *x509.Certificate, artifact A
 	if result.Signature == nil || result.Signature.Certificate == nil {
 		return policy.Identity{}, errors.New("it was not signed with its certificate")
 	}
+	if err := r.checkTimes(b, result.VerifiedTimestamps); err != nil {
+		return policy.Identity{}, err
+	}
 	return identity(r.name, *result.Signature.Certificate)
 }
 
@@ -196,6 +212,12 @@ func identity(trustRoot string, cert certificate.Summary) (policy.Identity, erro
 		return policy.Identity{}, errors.New("the certificate does not say who vouched for the identity")
 	}
 	id := policy.Identity{TrustRoot: trustRoot, Issuer: issuer, Subject: cert.SubjectAlternativeName}
+	for _, text := range append(slices.Collect(maps.Values(claims)), id.Issuer, id.Subject) {
+		// Findings show them to people.
+		if text != oneLine(text) {
+			return policy.Identity{}, errors.New("the certificate names somebody with control characters")
+		}
+	}
 	if len(claims) > 0 {
 		id.Claims = claims
 	}

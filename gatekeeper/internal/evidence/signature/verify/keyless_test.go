@@ -154,4 +154,3 @@ func TestWhatCannotBePrepared(t *testing.T) {
 		t.Error(err)
 	}
 }
-
