@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
@@ -80,6 +82,8 @@ func decodeBundle(data []byte) (*protobundle.Bundle, *refusal) {
 	if err := strictjson.Check(data); err != nil {
 		return nil, malformed("the bundle: %v", err)
 	}
+	// The limits come before the library reads what they are about: it parses
+	// every log entry.
 	pb := &protobundle.Bundle{}
 	if err := protojson.Unmarshal(data, pb); err != nil {
 		return nil, malformed("the bundle: %v", err)
@@ -176,8 +180,11 @@ func (k key) verifies(b *bundle.Bundle, artifact Artifact) error {
 	if err != nil {
 		return err
 	}
-	_, err = verifier.Verify(b, verify.NewPolicy(artifact.option(), verify.WithKey()))
-	return err
+	result, err := verifier.Verify(b, verify.NewPolicy(artifact.option(), verify.WithKey()))
+	if err != nil || k.root == nil {
+		return err
+	}
+	return k.root.checkTimes(b, result.VerifiedTimestamps)
 }
 
 // whoseCertificate finds out whose a certificate's signature is. It is a
@@ -215,6 +222,9 @@ func (r trustRoot) identify(b *bundle.Bundle, leaf *x509.Certificate, artifact A
 	if result.Signature == nil || result.Signature.Certificate == nil {
 		return policy.Identity{}, errors.New("it was not signed with its certificate")
 	}
+	if err := r.checkTimes(b, result.VerifiedTimestamps); err != nil {
+		return policy.Identity{}, err
+	}
 	return identity(r.name, *result.Signature.Certificate)
 }
 
@@ -234,6 +244,12 @@ func identity(trustRoot string, cert certificate.Summary) (policy.Identity, erro
 		return policy.Identity{}, errors.New("the certificate does not say who vouched for the identity")
 	}
 	id := policy.Identity{TrustRoot: trustRoot, Issuer: issuer, Subject: cert.SubjectAlternativeName}
+	for _, text := range append(slices.Collect(maps.Values(claims)), id.Issuer, id.Subject) {
+		// Findings show them to people.
+		if text != oneLine(text) {
+			return policy.Identity{}, errors.New("the certificate names somebody with control characters")
+		}
+	}
 	if len(claims) > 0 {
 		id.Claims = claims
 	}

@@ -53,7 +53,7 @@ func (t *Trusted) simpleSigning(item Item) (Answer, error) {
 		return malformed("the annotation with the signature is no base64: %v", err).answer(), nil
 	}
 	if len(sig) == 0 {
-		return malformed("there is no signature in the annotation").answer(), nil
+		return malformed("the annotation with the signature is empty").answer(), nil
 	}
 	var claim simpleSigning
 	if err := strictjson.Unmarshal(item.Data, &claim); err != nil {
