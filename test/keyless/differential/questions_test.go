@@ -73,6 +73,10 @@ func logged(g sigstore.Signing) sigstore.Signing {
 	return g
 }
 
+// timestamped says whether a timestamp authority was asked; for Rekor v2 it
+// always is.
+func timestamped(g sigstore.Signing) bool { return g.Timestamp || g.Log == sigstore.RekorV2 }
+
 func unlogged(g sigstore.Signing, timestamp bool) sigstore.Signing {
 	g.Log, g.Timestamp = sigstore.NoLog, timestamp
 	return g
@@ -88,6 +92,7 @@ func (c cast) questions(t *testing.T) []question {
 	}
 	hasKey := func(g sigstore.Signing) bool { return g.Key != nil }
 	hasIdentity := func(g sigstore.Signing) bool { return g.Key == nil }
+	hasTimestamp := func(g sigstore.Signing) bool { return g.Key == nil && timestamped(g) }
 	no := func(sigstore.Signing) bool { return false }
 	id, otherIssuer := c.identity, c.stack.Email(t, "alice@example.com").Issuer
 	all := []question{
@@ -99,7 +104,7 @@ func (c cast) questions(t *testing.T) []question {
 			as: func(g sigstore.Signing) sigstore.Signing { return unlogged(byKey(g, c.otherKey), false) }},
 		{name: "keyless", authority: keyless("acme", id.Issuer, id.Name), suits: hasIdentity,
 			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, id.Name, id.Issuer)) }},
-		{name: "keyless-unlogged", authority: keyless("acme-unlogged", id.Issuer, id.Name), suits: hasIdentity,
+		{name: "keyless-unlogged", authority: keyless("acme-unlogged", id.Issuer, id.Name), suits: hasTimestamp,
 			as: func(g sigstore.Signing) sigstore.Signing { return unlogged(byIdentity(g, id.Name, id.Issuer), true) }},
 		{name: "other-identity", authority: keyless("acme", id.Issuer, otherWorkflow), suits: no,
 			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, otherWorkflow, id.Issuer)) }},
