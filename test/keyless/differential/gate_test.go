@@ -1,6 +1,7 @@
 package differential_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -20,15 +21,28 @@ type gate struct {
 // settings are the parts of a configuration that differ from test to test.
 type settings struct {
 	registries map[string]string // name to host
+	golden     string            // host; a registry that does not exist when empty
 	trustRoots []string          // entries
 	policies   []string          // documents
 }
 
-// startGate runs a gatekeeper. Its golden registry does not exist.
+// startGate runs a gatekeeper.
 func startGate(t *testing.T, c settings) *gate {
 	t.Helper()
-	g := &gate{Stack: &harness.Stack{Dir: t.TempDir(), Relay: harness.NewRelay(t)}, turns: make(chan struct{}, 2)}
-	g.Write(t, "secret", "s")
+	g := newGate(t)
+	g.start(t, c)
+	return g
+}
+
+// newGate prepares a gatekeeper, to whose relay registries can report.
+func newGate(t *testing.T) *gate {
+	t.Helper()
+	return &gate{Stack: &harness.Stack{Dir: t.TempDir(), Relay: harness.NewRelay(t)}, turns: make(chan struct{}, 2)}
+}
+
+func (g *gate) start(t *testing.T, c settings) {
+	t.Helper()
+	g.Write(t, "secret", harness.WebhookSecret)
 	g.Write(t, "policies.yaml", strings.Join(c.policies, "---\n"))
 	var config strings.Builder
 	fmt.Fprintf(&config, `apiVersion: gatekeeper/v1alpha1
@@ -41,13 +55,12 @@ trustRoots:
 	for _, entry := range c.trustRoots {
 		fmt.Fprintf(&config, "  - %s\n", entry)
 	}
-	config.WriteString("registries:\n  - {name: golden, url: \"http://127.0.0.1:1\"}\n")
+	fmt.Fprintf(&config, "registries:\n  - {name: golden, url: \"http://%s\"}\n", cmp.Or(c.golden, "127.0.0.1:1"))
 	for name, host := range c.registries {
 		fmt.Fprintf(&config, "  - {name: %s, url: \"http://%s\", notifications: {format: distribution, secretFile: %q}}\n", name, host, g.Path("secret"))
 	}
 	g.Write(t, "gatekeeper.yaml", config.String())
 	g.Serve(t)
-	return g
 }
 
 // judgement is the gatekeeper's answer about one image.
@@ -97,17 +110,6 @@ func (j judgement) accepts(t *testing.T, policy string) bool {
 	}
 	t.Errorf("no verdict by %s: %s", policy, j.text)
 	return false
-}
-
-// finding is what the one policy says, for people.
-func (j judgement) finding() string {
-	var said []string
-	for _, r := range j.Results {
-		for _, f := range r.Findings {
-			said = append(said, f.Reason+": "+f.Found)
-		}
-	}
-	return strings.Join(said, "\n")
 }
 
 const predicateType = "https://example.com/review/v1"

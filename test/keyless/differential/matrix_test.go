@@ -19,7 +19,7 @@ func TestVerdictsAreThoseOfCosign(t *testing.T) {
 	registries := map[string]string{"distribution": sigstore.NewRegistry(t), "referrers-api": sigstore.NewReferrersRegistry(t)}
 	questions := c.questions(t)
 	m := &matrix{
-		cast: c, questions: questions, gate: startGate(t, settings{registries, c.trustRoots(), policies(questions, registries)}),
+		cast: c, questions: questions, gate: startGate(t, settings{registries: registries, trustRoots: c.trustRoots(), policies: policies(questions, registries)}),
 		cells: map[string]*cell{}, differ: map[string]int{},
 	}
 	t.Run("of", func(t *testing.T) {
