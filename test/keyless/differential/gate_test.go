@@ -135,3 +135,13 @@ spec:
 %s  promote: {to: golden, repository: "%[1]s/{{ .Repository }}", tags: ["{{ .Tag }}"]}
 `, name, from, rules)
 }
+
+// finding is the first that a policy has.
+func (j judgement) finding(policy string) (reason, found string) {
+	for _, r := range j.Results {
+		if r.Policy == policy && len(r.Findings) > 0 {
+			return r.Findings[0].Reason, r.Findings[0].Found
+		}
+	}
+	return "", ""
+}
