@@ -1,6 +1,10 @@
 package differential_test
 
-import "github.com/golden-gatekeeper/gatekeeper/test/keyless/sigstore"
+import (
+	"slices"
+
+	"github.com/golden-gatekeeper/gatekeeper/test/keyless/sigstore"
+)
 
 // observation is what everybody answers to one question about one piece of
 // evidence.
@@ -36,14 +40,7 @@ func (o observation) documented() string {
 // differences are documented in docs/clients.md, too.
 func differences() []difference {
 	const yes, no = true, false
-	is := func(o observation, question ...string) bool {
-		for _, q := range question {
-			if o.question == q {
-				return true
-			}
-		}
-		return false
-	}
+	is := func(o observation, question ...string) bool { return slices.Contains(question, o.question) }
 	own := func(o observation) bool { return o.asked == o.kind }
 	dsse002 := func(o observation) bool {
 		return own(o) && o.signing.Client == sigstore.Cosign2 && o.signing.Form == sigstore.Bundle && o.signing.Log == sigstore.RekorV2

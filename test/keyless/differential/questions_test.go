@@ -96,24 +96,42 @@ func (c cast) questions(t *testing.T) []question {
 	no := func(sigstore.Signing) bool { return false }
 	id, otherIssuer := c.identity, c.stack.Email(t, "alice@example.com").Issuer
 	all := []question{
-		{name: "key", authority: fmt.Sprintf("{keyFile: %q}", c.key.Public), suits: hasKey,
-			as: func(g sigstore.Signing) sigstore.Signing { return unlogged(byKey(g, c.key), false) }},
-		{name: "key-logged", authority: fmt.Sprintf("{keyFile: %q, trustRoot: acme}", c.key.Public), suits: hasKey,
-			as: func(g sigstore.Signing) sigstore.Signing { return logged(byKey(g, c.key)) }},
-		{name: "other-key", authority: fmt.Sprintf("{keyFile: %q}", c.otherKey.Public), suits: no,
-			as: func(g sigstore.Signing) sigstore.Signing { return unlogged(byKey(g, c.otherKey), false) }},
-		{name: "keyless", authority: keyless("acme", id.Issuer, id.Name), suits: hasIdentity,
-			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, id.Name, id.Issuer)) }},
-		{name: "keyless-unlogged", authority: keyless("acme-unlogged", id.Issuer, id.Name), suits: hasTimestamp,
-			as: func(g sigstore.Signing) sigstore.Signing { return unlogged(byIdentity(g, id.Name, id.Issuer), true) }},
-		{name: "other-identity", authority: keyless("acme", id.Issuer, otherWorkflow), suits: no,
-			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, otherWorkflow, id.Issuer)) }},
-		{name: "other-issuer", authority: keyless("acme", otherIssuer, id.Name), suits: no,
-			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, id.Name, otherIssuer)) }},
-		{name: "other-sigstore", authority: keyless("foreign", id.Issuer, id.Name), suits: no, of: c.foreign,
-			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, id.Name, id.Issuer)) }},
-		{name: "other-predicate", authority: fmt.Sprintf("{keyFile: %q}, %s", c.key.Public, keyless("acme", id.Issuer, id.Name)), suits: no,
-			predicateType: "https://example.com/other/v1", as: logged},
+		{
+			name: "key", authority: fmt.Sprintf("{keyFile: %q}", c.key.Public), suits: hasKey,
+			as: func(g sigstore.Signing) sigstore.Signing { return unlogged(byKey(g, c.key), false) },
+		},
+		{
+			name: "key-logged", authority: fmt.Sprintf("{keyFile: %q, trustRoot: acme}", c.key.Public), suits: hasKey,
+			as: func(g sigstore.Signing) sigstore.Signing { return logged(byKey(g, c.key)) },
+		},
+		{
+			name: "other-key", authority: fmt.Sprintf("{keyFile: %q}", c.otherKey.Public), suits: no,
+			as: func(g sigstore.Signing) sigstore.Signing { return unlogged(byKey(g, c.otherKey), false) },
+		},
+		{
+			name: "keyless", authority: keyless("acme", id.Issuer, id.Name), suits: hasIdentity,
+			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, id.Name, id.Issuer)) },
+		},
+		{
+			name: "keyless-unlogged", authority: keyless("acme-unlogged", id.Issuer, id.Name), suits: hasTimestamp,
+			as: func(g sigstore.Signing) sigstore.Signing { return unlogged(byIdentity(g, id.Name, id.Issuer), true) },
+		},
+		{
+			name: "other-identity", authority: keyless("acme", id.Issuer, otherWorkflow), suits: no,
+			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, otherWorkflow, id.Issuer)) },
+		},
+		{
+			name: "other-issuer", authority: keyless("acme", otherIssuer, id.Name), suits: no,
+			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, id.Name, otherIssuer)) },
+		},
+		{
+			name: "other-sigstore", authority: keyless("foreign", id.Issuer, id.Name), suits: no, of: c.foreign,
+			as: func(g sigstore.Signing) sigstore.Signing { return logged(byIdentity(g, id.Name, id.Issuer)) },
+		},
+		{
+			name: "other-predicate", authority: fmt.Sprintf("{keyFile: %q}, %s", c.key.Public, keyless("acme", id.Issuer, id.Name)), suits: no,
+			predicateType: "https://example.com/other/v1", as: logged,
+		},
 	}
 	for i := range all {
 		if all[i].predicateType == "" {
