@@ -46,7 +46,7 @@ $(TOOLS)/golangci-lint: Makefile
 chart-test: ## Render the Helm chart and check it against the Kubernetes API types
 	cd test/chart && $(GO) test -count=1 ./...
 
-keyless-test: ## Sign and verify against a Sigstore on this machine; the first time this builds five programs
+keyless-test: ## Compare with both cosigns, with a Sigstore on this machine; the first time this builds five programs
 	cd test/keyless && $(GO) test -count=1 -timeout 30m ./...
 
 bench: ## Compare with a script around cosign, a scanner and crane; prints requests and ratios
@@ -57,7 +57,7 @@ fuzz: ## Fuzz every decoder for FUZZTIME each
 		for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$t); do \
 			echo "$$f in $$(dirname $$t)"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$(dirname $$t); done; done
 
-check: lint test race demo-once chart-test ## Everything that has to hold before a change lands
+check: lint test keyless-test race demo-once chart-test ## Everything that has to hold before a change lands
 
 tidy: ## Tidy every module
 	$(GO) mod tidy

@@ -26,22 +26,32 @@ func (s *Stack) trustedRoot(since time.Time) (*root.TrustedRoot, error) {
 		Root: s.timestamps.chain[last], Intermediates: s.timestamps.chain[1:last], Leaf: s.timestamps.chain[0],
 		ValidityPeriodStart: since, URI: s.timestamps.url,
 	}
-	ctID := s.ct.id()
 	entry := func(id []byte, url string, key crypto.PublicKey) (string, *root.TransparencyLog) {
 		return hex.EncodeToString(id), &root.TransparencyLog{
 			BaseURL: url, ID: id, ValidityPeriodStart: since, HashFunc: crypto.SHA256, PublicKey: key, SignatureHashFunc: crypto.SHA256,
 		}
 	}
 	ct, rekor := map[string]*root.TransparencyLog{}, map[string]*root.TransparencyLog{}
-	id, log := entry(ctID[:], s.ct.url, s.ct.key.Public())
-	ct[id] = log
-	for _, l := range []*transparencyLog{s.rekorV1, s.rekorV2} {
+	if s.ct != nil {
+		sum := s.ct.id()
+		id, log := entry(sum[:], s.ct.url, s.ct.key.Public())
+		ct[id] = log
+	}
+	for _, l := range s.logs() {
 		id, log := entry(l.id, l.url, l.key)
 		rekor[id] = log
 	}
 	return root.NewTrustedRoot(root.TrustedRootMediaType01,
 		[]root.CertificateAuthority{&root.FulcioCertificateAuthority{Root: s.fulcio.root, ValidityPeriodStart: since, URI: s.fulcio.url}},
 		ct, []root.TimestampingAuthority{authority}, rekor)
+}
+
+// logs are the transparency logs of the Stack.
+func (s *Stack) logs() []*transparencyLog {
+	if s.rekorV1 == nil {
+		return nil
+	}
+	return []*transparencyLog{s.rekorV1, s.rekorV2}
 }
 
 // signingConfig names the services to sign with. Clients that log to Rekor v1
@@ -60,10 +70,7 @@ func (s *Stack) signingConfig(since time.Time) (*root.SigningConfig, error) {
 // of the former one by one.
 func (s *Stack) writeTrust(tb testing.TB) {
 	tb.Helper()
-	// Clocks of the parts are one, but their times are in whole seconds.
-	since := time.Now().Add(-time.Minute)
-	trusted, err := s.trustedRoot(since)
-	s.TrustedRoot = writeJSONFile(tb, "trusted_root.json", trusted, err)
+	since := s.writeTrustedRoot(tb)
 	services, err := s.signingConfig(since)
 	s.SigningConfig = writeJSONFile(tb, "signing_config.json", services, err)
 	s.keyFiles = []string{
@@ -72,6 +79,16 @@ func (s *Stack) writeTrust(tb testing.TB) {
 		"SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=" + writePublicKey(tb, "ct.pem", s.ct.key.Public()),
 		"SIGSTORE_REKOR_PUBLIC_KEY=" + writePublicKey(tb, "rekor.pem", s.rekorV1.key),
 	}
+}
+
+// writeTrustedRoot writes the trusted root, and returns since when it is valid.
+func (s *Stack) writeTrustedRoot(tb testing.TB) time.Time {
+	tb.Helper()
+	// Clocks of the parts are one, but their times are in whole seconds.
+	since := time.Now().Add(-time.Minute)
+	trusted, err := s.trustedRoot(since)
+	s.TrustedRoot = writeJSONFile(tb, "trusted_root.json", trusted, err)
+	return since
 }
 
 // writeJSONFile writes what a constructor returned, if it did, and returns the
