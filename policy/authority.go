@@ -26,6 +26,9 @@ type Authority struct {
 	TrustRoot string
 	Keyless   *Keyless
 	Notary    *Notary
+	// Name is what the policy calls a key: its file or its place in a key
+	// management system. It is for people only.
+	Name string
 }
 
 // String names the authority for people.
@@ -41,6 +44,9 @@ func (a Authority) String() string {
 		id = keyID(block.Bytes)
 	}
 	text := "the key " + id[:min(len(id), len("sha256:")+12)]
+	if a.Name != "" {
+		text = fmt.Sprintf("the key %s (%s)", a.Name, id[:min(len(id), len("sha256:")+12)])
+	}
 	if a.TrustRoot != "" {
 		text += ", in the log of " + a.TrustRoot
 	}

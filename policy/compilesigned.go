@@ -132,6 +132,7 @@ func (b *builder) compileAuthority(path string, ref KeyReference) (Authority, bo
 	default:
 		a, err = NewAuthority([]byte(ref.Key))
 		a = a.inLogOf(ref.TrustRoot)
+		a.Name = ref.KeyFile + ref.KMS // one of them, or neither
 	}
 	if err != nil {
 		b.errorf(path, "%v", err)
