@@ -33,7 +33,7 @@ func TestWhatIsNotReadIsSaid(t *testing.T) {
 	}{
 		"rekor2-keyless": {sigstore.Signing{Form: sigstore.Bundle, Log: sigstore.RekorV2}, "acme", "malformed", "dsse implementation for version '0.0.2' not found"},
 		"rekor2-key":     {sigstore.Signing{Form: sigstore.Bundle, Log: sigstore.RekorV2, Key: c.key}, "acme", "", ""},
-		"intoto-keyless": {sigstore.Signing{Form: sigstore.Tag, InToto: true}, "acme", "invalid", "unsupported entry type: *intoto.V001Entry"},
+		"intoto-keyless": {sigstore.Signing{Form: sigstore.Tag, InToto: true}, "acme", "invalid", "a log entry of the kind intoto 0.0.1"},
 		"intoto-key":     {sigstore.Signing{Form: sigstore.Tag, InToto: true, Key: c.key}, "acme", "", ""},
 		"stamped-envelope": {
 			sigstore.Signing{Form: sigstore.Tag, Log: sigstore.NoLog, Timestamp: true}, "acme-unlogged", "invalid", "timestamp",

@@ -207,6 +207,9 @@ func addLogEntry(material *protobundle.VerificationMaterial, text string) error 
 	if err := json.Unmarshal(r.Payload.Body, &kind); err != nil {
 		return fmt.Errorf("the body: %w", err)
 	}
+	if kind.Kind == "intoto" && kind.APIVersion == "0.0.1" {
+		return errors.New("a log entry of the kind intoto 0.0.1 does not hold the signature and is not read; attest again with a current client")
+	}
 	logID, err := hex.DecodeString(r.Payload.LogID)
 	if err != nil {
 		return fmt.Errorf("the log's ID: %w", err)

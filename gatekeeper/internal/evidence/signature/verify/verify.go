@@ -123,7 +123,8 @@ func (s signers) answer() Answer {
 	case len(s.keys)+len(s.identities) > 0:
 		return Answer{Result: policy.Verified, VerifiedBy: slices.Compact(s.keys), Identities: s.identities}
 	case len(s.invalid) > 0:
-		return invalid("%s", slices.Min(s.invalid)).answer()
+		slices.Sort(s.invalid)
+		return invalid("%s", strings.Join(s.invalid, "; ")).answer()
 	}
 	return Answer{Result: policy.UnknownSigner, Reason: "signed by none of the policies' keys, and with no certificate of their trust roots"}
 }
