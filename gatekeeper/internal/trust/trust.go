@@ -6,6 +6,7 @@ package trust
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -202,7 +203,7 @@ func (e *entry) check() error {
 }
 
 // folder is where the metadata of a repository is kept: apart for each trust
-// root, since a pinned root belongs to one of them.
-func (s *Store) folder(e *entry) string {
-	return filepath.Join(s.deps.Dir, strings.ReplaceAll(e.Name, string(filepath.Separator), "_"))
+// root and each pinned root, so that a new one begins anew.
+func (s *Store) folder(e *entry, pinned []byte) string {
+	return filepath.Join(s.deps.Dir, fmt.Sprintf("%s-%x", strings.ReplaceAll(e.Name, string(filepath.Separator), "_"), sha256.Sum256(pinned)))
 }

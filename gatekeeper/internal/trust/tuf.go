@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/tuf"
@@ -21,15 +23,35 @@ const (
 // fetch updates the metadata of a repository and reads the target. What the
 // metadata of earlier updates says stays in the folder: older metadata, and
 // that which a changed root did not sign, is refused.
-func (s *Store) fetch(ctx context.Context, e *entry) ([]byte, error) {
+//
+// The client forgets the roots that followed the pinned one, and then takes a
+// mirror's word that there are none: keys that were revoked would count again.
+// So it begins with the last root that it accepted (TUF specification 1.0,
+// 5.3.8), which belongs to the pinned one that it came from.
+func (s *Store) fetch(ctx context.Context, e *entry) (content []byte, err error) {
+	// The client reads metadata before it looks at the signatures, and can
+	// panic on it, in this goroutine.
+	defer func() {
+		if p := recover(); p != nil {
+			content, err = nil, fmt.Errorf("the metadata crashed the TUF client: %v", p)
+		}
+	}()
 	pinned, err := readFile(e.TUF.RootFile)
 	if err != nil {
 		return nil, fmt.Errorf("the pinned root: %w", err)
 	}
+	folder := s.folder(e, pinned)
+	newest, err := readFile(filepath.Join(folder, tuf.URLToPath(e.TUF.URL), "root.json"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		newest = pinned
+	case err != nil:
+		return nil, fmt.Errorf("the root of the last update: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	client, err := tuf.New(&tuf.Options{
-		Root: pinned, RepositoryBaseURL: e.TUF.URL, CachePath: s.folder(e), Fetcher: &fetcher{ctx: ctx, client: s.deps.Client},
+		Root: newest, RepositoryBaseURL: e.TUF.URL, CachePath: folder, Fetcher: &fetcher{ctx: ctx, client: s.deps.Client},
 	})
 	if err != nil {
 		return nil, err
