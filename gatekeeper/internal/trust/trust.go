@@ -63,11 +63,12 @@ type Store struct {
 type entry struct {
 	Root
 
-	mu      sync.Mutex
-	content []byte    // the last that was found sound
-	fetched time.Time // when it was
-	tried   time.Time // when it was last asked for
-	failure error     // what came of that; nil when it was sound
+	mu       sync.Mutex
+	content  []byte    // the last that was found sound
+	fetched  time.Time // when it was
+	tried    time.Time // when it was last asked for
+	failure  error     // what came of that; nil when it was sound
+	fetching bool
 }
 
 // How often TUF repositories are asked, how soon again after a failure, and
@@ -138,21 +139,15 @@ func (e *entry) accept(content []byte) error {
 	return nil
 }
 
-// refresh asks the TUF repository when it is time to. While it does not
-// answer, its last answer counts for some days.
+// refresh asks the TUF repository when it is time to. One caller waits for the
+// answer; meanwhile, and while there is none, the last answer counts for some
+// days, that of an earlier run of the service included.
 func (s *Store) refresh(ctx context.Context, e *entry) error {
 	now := s.deps.Now()
-	switch {
-	case e.content != nil && now.Sub(e.fetched) < refreshEvery:
-		return nil
-	case e.failure == nil || now.Sub(e.tried) >= retryAfter:
-		e.tried, e.failure = now, s.renew(ctx, e)
-		if e.failure == nil {
-			e.fetched = now
-			return nil
-		}
-		s.deps.Log.WarnContext(ctx, "the trust root cannot be renewed", slog.String("trust_root", e.Name),
-			slog.Time("fetched", e.fetched), slog.String("reason", e.failure.Error()))
+	due := e.content == nil || now.Sub(e.fetched) >= refreshEvery
+	rested := e.failure == nil || now.Sub(e.tried) >= retryAfter
+	if due && rested && (!e.fetching || e.content == nil) {
+		s.renew(ctx, e, now)
 	}
 	if e.content != nil && now.Sub(e.fetched) < countsFor {
 		return nil
@@ -160,12 +155,44 @@ func (s *Store) refresh(ctx context.Context, e *entry) error {
 	return fmt.Errorf("fetch from %s: %w", e.TUF.URL, e.failure)
 }
 
-func (s *Store) renew(ctx context.Context, e *entry) error {
-	content, err := s.fetch(ctx, e)
-	if err != nil {
-		return err
+// renew asks the TUF repository. The entry is locked when it is called and when
+// it returns; while there is an answer that counts, others take it meanwhile.
+func (s *Store) renew(ctx context.Context, e *entry, now time.Time) {
+	e.tried, e.fetching = now, true
+	unlocked := e.content != nil
+	if unlocked {
+		e.mu.Unlock()
 	}
-	return e.accept(content)
+	content, err := s.fetch(ctx, e)
+	if unlocked {
+		e.mu.Lock()
+	}
+	e.fetching = false
+	if err == nil {
+		err = e.accept(content)
+	}
+	if e.failure = err; err == nil {
+		e.fetched = now
+		return
+	}
+	s.deps.Log.WarnContext(ctx, "the trust root cannot be renewed", slog.String("trust_root", e.Name),
+		slog.Time("fetched", e.fetched), slog.String("reason", err.Error()))
+	if e.content == nil && outage(err) {
+		s.recall(ctx, e)
+	}
+}
+
+// recall takes what an earlier run of the service fetched.
+func (s *Store) recall(ctx context.Context, e *entry) {
+	content, at, err := s.kept(e)
+	if err == nil {
+		err = e.accept(content)
+	}
+	if err != nil {
+		s.deps.Log.InfoContext(ctx, "no trust root of an earlier run", slog.String("trust_root", e.Name), slog.String("reason", err.Error()))
+		return
+	}
+	e.fetched = at
 }
 
 // readFile reads a trusted root, up to its limit.

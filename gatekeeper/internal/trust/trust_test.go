@@ -45,7 +45,7 @@ func TestThePublicInstanceIsBuiltIn(t *testing.T) {
 	if err := verify.CheckTrustRoot(root.Content); err != nil {
 		t.Error(err)
 	}
-	if err := s.Check(t.Context()); err != nil {
+	if err := s.Check(); err != nil {
 		t.Error(err)
 	}
 	if _, err := s.TrustRoot(t.Context(), "acme"); err == nil || s.Has("acme") || !s.Has(policy.DefaultTrustRoot) {
@@ -64,7 +64,7 @@ func TestAFileIsReadAgain(t *testing.T) {
 	}
 	w := newWorld(t, trust.Root{Name: "acme", File: file}, t.TempDir())
 	wantError(t, w, file)
-	if err := w.Check(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+	if err := w.Check(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 	write(content(t, 0))
@@ -77,7 +77,7 @@ func TestAFileIsReadAgain(t *testing.T) {
 	wantError(t, w, "at most")
 	write(content(t, 0))
 	want(t, w, content(t, 0))
-	if err := w.Check(t.Context()); err != nil {
+	if err := w.Check(); err != nil {
 		t.Error(err)
 	}
 }
@@ -143,6 +143,25 @@ func TestAnOutageOfTheRepository(t *testing.T) {
 	want(t, w, content(t, 0))
 }
 
+// A restart while the repository is down goes on with what was fetched before,
+// for as long as it would have counted.
+func TestARestartDuringAnOutage(t *testing.T) {
+	t.Parallel()
+	r := newRepository(t)
+	r.publish(map[string][]byte{target: content(t, 0)})
+	w := r.world()
+	want(t, w, content(t, 0))
+	r.fails(http.StatusServiceUnavailable)
+	w = w.again(t, r.trust())
+	want(t, w, content(t, 0))
+	r.Close()
+	w = w.again(t, r.trust())
+	want(t, w, content(t, 0))
+	w = w.again(t, r.trust())
+	w.now = w.now.Add(8 * 24 * time.Hour)
+	wantError(t, w, "connect")
+}
+
 // What the repository signs is looked at too.
 func TestATargetHasToBeATrustedRoot(t *testing.T) {
 	t.Parallel()
@@ -191,7 +210,7 @@ func TestAMissingPinnedRoot(t *testing.T) {
 	root.TUF.RootFile += ".missing"
 	w := newWorld(t, root, t.TempDir())
 	wantError(t, w, "the pinned root")
-	if err := w.Check(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+	if err := w.Check(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 }
