@@ -204,6 +204,15 @@ func TestAttack_TOB_SIGSTORE_9(t *testing.T) {
 		e.timestamps = [][]byte{in.stamp(old, e.signature, in.now)}
 		wantRefused(t, in.trusting(byClocks()), e.item(t), policy.Invalid, "threshold not met for verified signed timestamps")
 	}
+	// A late one beside a good one by the same authority.
+	for _, swap := range []bool{false, true} {
+		e := in.of(bundle, in.leaf(workflow))
+		e.timestamps = [][]byte{in.stamp(current, e.signature, in.now), in.stamp(current, e.signature, in.now.Add(time.Hour))}
+		if swap {
+			slices.Reverse(e.timestamps)
+		}
+		wantRefused(t, in.trusting(byClocks()), e.item(t), policy.Invalid, "certificate")
+	}
 }
 
 // A timestamp from outside of its authority's validity: alone, and beside a

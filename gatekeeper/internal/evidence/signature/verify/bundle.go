@@ -184,7 +184,7 @@ func (k key) verifies(b *bundle.Bundle, artifact Artifact) error {
 	if err != nil || k.root == nil {
 		return err
 	}
-	return k.root.checkTimes(b, result.VerifiedTimestamps)
+	return k.root.checkTimes(b, nil, result.VerifiedTimestamps)
 }
 
 // whoseCertificate finds out whose a certificate's signature is. It is a
@@ -222,7 +222,7 @@ func (r trustRoot) identify(b *bundle.Bundle, leaf *x509.Certificate, artifact A
 	if result.Signature == nil || result.Signature.Certificate == nil {
 		return policy.Identity{}, errors.New("it was not signed with its certificate")
 	}
-	if err := r.checkTimes(b, result.VerifiedTimestamps); err != nil {
+	if err := r.checkTimes(b, leaf, result.VerifiedTimestamps); err != nil {
 		return policy.Identity{}, err
 	}
 	return identity(r.name, *result.Signature.Certificate)

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -11,11 +12,12 @@ import (
 )
 
 // checkTimes asks for more of a verified bundle than sigstore-go does: it
-// passes over a timestamp from outside of its authority's validity when
-// another one is good, and never asks whether the key of a log counted when
-// there is only a proof of inclusion. Either is the sign of a key that was
-// retired, and is used all the same.
-func (r trustRoot) checkTimes(b *bundle.Bundle, verified []verify.TimestampVerificationResult) error {
+// passes over a timestamp from outside of its authority's validity, or a
+// second one of an authority, when another one is good, and never asks whether
+// the key of a log counted when there is only a proof of inclusion. Each is the
+// sign of a key that was retired, or of a certificate that had ended, and is
+// used all the same. The leaf is nil for what a plain key signed.
+func (r trustRoot) checkTimes(b *bundle.Bundle, leaf *x509.Certificate, verified []verify.TimestampVerificationResult) error {
 	content, err := b.SignatureContent()
 	if err != nil {
 		return err
@@ -25,8 +27,12 @@ func (r trustRoot) checkTimes(b *bundle.Bundle, verified []verify.TimestampVerif
 		return err
 	}
 	for _, timestamp := range timestamps {
-		if at, retired := r.retired(timestamp, content.Signature()); retired {
+		at, known, retired := r.stamped(timestamp, content.Signature())
+		switch {
+		case retired:
 			return fmt.Errorf("a timestamp of %s is from outside of its authority's validity", at.UTC().Format(time.RFC3339))
+		case known && leaf != nil && (at.Before(leaf.NotBefore) || at.After(leaf.NotAfter)):
+			return fmt.Errorf("a timestamp of %s is from outside of the certificate's validity", at.UTC().Format(time.RFC3339))
 		}
 	}
 	logs := r.material.RekorLogs()
@@ -44,22 +50,23 @@ func (r trustRoot) checkTimes(b *bundle.Bundle, verified []verify.TimestampVerif
 	return nil
 }
 
-// retired says whether a timestamp is by an authority of the trust root, but
-// by none that counted at its time.
-func (r trustRoot) retired(timestamp, signature []byte) (at time.Time, retired bool) {
+// stamped says when an authority of the trust root made a timestamp, and
+// whether it is retired: by none that counted at that time. A stranger's
+// timestamp is not known, and says nothing, good or bad.
+func (r trustRoot) stamped(timestamp, signature []byte) (at time.Time, known, retired bool) {
 	for _, authority := range r.material.TimestampingAuthorities() {
-		if _, err := authority.Verify(timestamp, signature); err == nil {
-			return time.Time{}, false
+		if t, err := authority.Verify(timestamp, signature); err == nil {
+			return t.Time, true, false
 		}
-		known, ok := authority.(*root.SigstoreTimestampingAuthority)
+		sigstore, ok := authority.(*root.SigstoreTimestampingAuthority)
 		if !ok {
 			continue
 		}
-		ever := *known
+		ever := *sigstore
 		ever.ValidityPeriodStart, ever.ValidityPeriodEnd = time.Time{}, time.Time{}
 		if t, err := ever.Verify(timestamp, signature); err == nil {
-			at, retired = t.Time, true
+			at, known, retired = t.Time, true, true
 		}
 	}
-	return at, retired
+	return at, known, retired
 }
