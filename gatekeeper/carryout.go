@@ -1,125 +1,182 @@
 package gatekeeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
+// How long the gatekeeper's own word may take, and how long a promotion waits
+// for another one to the same repository before it lets go of its worker and is
+// tried again.
+const (
+	attestTimeout = 2 * time.Minute
+	turnTimeout   = 30 * time.Second
+)
+
 // resume carries a decision out. One that was recorded before is carried out
 // as it was recorded, with its evidence, time and tags, so that what a crash
 // interrupted and what follows are the same promotion.
 func (g *Gate) resume(ctx context.Context, d Decision, known bool) (Progress, error) {
-	if len(d.Golden) > 0 {
-		return d.progress(), nil // completed before a crash
+	if !known {
+		return g.carryOut(ctx, d)
 	}
-	if known {
-		recorded, err := g.History.Decision(ctx, d.ID)
-		if err != nil {
-			return Progress{}, fmt.Errorf("read decision %d again: %w", d.ID, err)
+	recorded, err := g.History.Decision(ctx, d.ID)
+	if err != nil {
+		return Progress{}, fmt.Errorf("read decision %d again: %w", d.ID, err)
+	}
+	d.Results, d.Evidence, d.DecidedAt, d.Golden = recorded.Results, recorded.Evidence, recorded.DecidedAt, recorded.Golden
+	for _, r := range d.approved() {
+		if len(d.unwritten(*r.Promotion)) > 0 {
+			return g.carryOut(ctx, d)
 		}
-		d.Results, d.Evidence, d.DecidedAt = recorded.Results, recorded.Evidence, recorded.DecidedAt
 	}
-	return g.carryOut(ctx, d)
+	return d.progress(), nil // completed before a crash
 }
 
-// carryOut does what a recorded yes allows: the copy with everything that
-// refers to it, the signed summary, then the tags, then the record of what was
-// written.
+// carryOut does what a recorded yes allows: for each destination the copy with
+// everything that refers to it, the signed summary, then the tags and the
+// record of them.
 func (g *Gate) carryOut(ctx context.Context, d Decision) (Progress, error) {
 	started := g.Now()
-	refs, note, err := g.promoteAll(ctx, d)
+	note, err := g.promoteAll(ctx, &d)
 	g.Observer.Stage(StagePromotion, g.Now().Sub(started))
 	var conflict *ConflictError
-	refused := errors.As(err, &conflict)
-	if len(refs) > 0 && (refused || note != "") {
-		// One destination has it; what comes next is about another.
-		if err := g.Ledger.RecordGolden(ctx, d.ID, refs); err != nil {
-			return Progress{}, fmt.Errorf("record the promotion of %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
-		}
-	}
 	switch {
-	case refused:
+	case errors.As(err, &conflict):
 		return g.refuseConflict(ctx, d, conflict)
 	case err != nil:
 		return Progress{}, fmt.Errorf("promote %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
 	case note != "":
 		return g.supersede(ctx, d.Push, note)
 	}
-	if err := g.Ledger.RecordGolden(ctx, d.ID, refs); err != nil {
-		return Progress{}, fmt.Errorf("record the promotion of %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
-	}
-	d.Golden = refs
 	d.Took = g.Now().Sub(d.Push.ReceivedAt)
 	g.Observer.Decided(ctx, d)
 	return d.progress(), nil
 }
 
-// promoteAll returns a note when a newer push turned up on the way.
-func (g *Gate) promoteAll(ctx context.Context, d Decision) ([]GoldenReference, string, error) {
+// promoteAll adds what it wrote to the decision. It returns a note when a
+// newer push turned up on the way.
+func (g *Gate) promoteAll(ctx context.Context, d *Decision) (string, error) {
 	subject := policy.Subject{Registry: d.Push.Source, Repository: d.Push.Repository, Digest: d.Push.Digest}
-	var refs []GoldenReference
 	for _, r := range d.approved() {
-		if err := g.Promoter.Copy(ctx, subject, *r.Promotion); err != nil {
-			return refs, "", err
+		if len(d.unwritten(*r.Promotion)) == 0 {
+			continue
 		}
-		written, note, err := g.tag(ctx, d, subject, r)
-		refs = append(refs, written...)
-		if err != nil || note != "" {
-			return refs, note, err
+		if err := g.Promoter.Copy(ctx, subject, *r.Promotion); err != nil {
+			return "", err
+		}
+		if note, err := g.tag(ctx, d, subject, r); err != nil || note != "" {
+			return note, err
 		}
 	}
-	return refs, "", nil
+	return "", nil
 }
 
 // tag moves the promotion's tags, unless the push was overtaken. Promotions to
-// one repository take turns, so that the newest push has the last word, in the
-// summaries as in the tags.
-func (g *Gate) tag(ctx context.Context, d Decision, s policy.Subject, r policy.Result) ([]GoldenReference, string, error) {
+// one repository take turns until what they wrote is on record, so that the
+// newest push has the last word, in the summaries as in the tags.
+func (g *Gate) tag(ctx context.Context, d *Decision, s policy.Subject, r policy.Result) (string, error) {
 	to := *r.Promotion
-	defer g.destinations.lock(to.Registry + "/" + to.Repository)()
+	release, err := g.turn(ctx, to)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	note, err := g.overtakenAtTheEnd(ctx, d.Push)
 	if err != nil || note != "" {
-		return nil, note, err
+		return note, err
 	}
-	tags := append(append([]string(nil), to.Tags...), to.Channels...)
-	if note, err = g.heldByNewer(ctx, d.Push, to, tags); err != nil || note != "" {
-		return nil, note, err
+	if to.Tags, note, err = g.free(ctx, d.Push, to, to.Tags); err != nil {
+		return "", err
 	}
-	if g.Attester != nil {
-		if err := g.Attester.Attest(ctx, d, r); err != nil {
-			return nil, "", err
+	var heldChannel string
+	if to.Channels, heldChannel, err = g.free(ctx, d.Push, to, to.Channels); err != nil {
+		return "", err
+	}
+	if len(to.Tags)+len(to.Channels) == 0 {
+		return cmp.Or(note, heldChannel), nil
+	}
+	r.Promotion = &to
+	if err := g.attest(ctx, *d, r); err != nil {
+		return "", err
+	}
+	written, err := g.move(ctx, *d, s, to)
+	d.Golden = append(d.Golden, written...)
+	if len(written) > 0 {
+		if failed := g.Ledger.RecordGolden(ctx, d.ID, written); failed != nil {
+			return "", errors.Join(err, fmt.Errorf("record the promotion to %s/%s: %w", to.Registry, to.Repository, failed))
 		}
 	}
+	return "", err
+}
+
+// turn waits until no other promotion writes to the repository.
+func (g *Gate) turn(ctx context.Context, to policy.Promotion) (release func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	release, err = g.destinations.lock(waiting, to.Registry+"/"+to.Repository)
+	if err != nil {
+		return nil, fmt.Errorf("another promotion to %s/%s is under way: %w", to.Registry, to.Repository, err)
+	}
+	return release, nil
+}
+
+func (g *Gate) attest(ctx context.Context, d Decision, r policy.Result) error {
+	if g.Attester == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, attestTimeout)
+	defer cancel()
+	return g.Attester.Attest(ctx, d, r)
+}
+
+// move points the promotion's tags at the subject, and returns those that it
+// moved.
+func (g *Gate) move(ctx context.Context, d Decision, s policy.Subject, to policy.Promotion) ([]GoldenReference, error) {
 	var refs []GoldenReference
-	for _, tag := range tags {
+	for _, tag := range d.unwritten(to) {
 		if err := g.Promoter.Tag(ctx, s, to, tag); err != nil {
-			return refs, "", err
+			return refs, err
 		}
 		refs = append(refs, GoldenReference{
 			Registry: to.Registry, Repository: to.Repository, Tag: tag, Digest: s.Digest, PushID: d.Push.ID, At: g.Now(),
 		})
 	}
-	return refs, "", nil
+	return refs, nil
 }
 
-// heldByNewer returns a note when a newer push has one of the golden tags
-// already.
-func (g *Gate) heldByNewer(ctx context.Context, p Push, to policy.Promotion, tags []string) (string, error) {
+// unwritten lists the tags and channels of a promotion that are not on record
+// for the decision.
+func (d *Decision) unwritten(to policy.Promotion) []string {
+	return slices.DeleteFunc(slices.Concat(to.Tags, to.Channels), func(tag string) bool {
+		return slices.ContainsFunc(d.Golden, func(g GoldenReference) bool {
+			return g.Registry == to.Registry && g.Repository == to.Repository && g.Tag == tag
+		})
+	})
+}
+
+// free leaves the golden tags out that a newer push holds already; held says
+// so of one of them.
+func (g *Gate) free(ctx context.Context, p Push, to policy.Promotion, tags []string) (free []string, held string, err error) {
 	for _, tag := range tags {
 		last, found, err := g.History.Golden(ctx, to.Registry, to.Repository, tag)
-		if err != nil {
-			return "", fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
-		}
-		if found && last.PushID > p.ID && last.Digest != p.Digest {
-			return fmt.Sprintf("a newer push already holds the golden tag %s: %s", tag, last.Digest), nil
+		switch {
+		case err != nil:
+			return nil, "", fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
+		case found && last.PushID > p.ID && last.Digest != p.Digest:
+			held = fmt.Sprintf("a newer push already holds the golden tag %s: %s", tag, last.Digest)
+		default:
+			free = append(free, tag)
 		}
 	}
-	return "", nil
+	return free, held, nil
 }
 
 // settleTime is how long a registry may take to write a tag that it has
@@ -174,34 +231,39 @@ func (g *Gate) refuseConflict(ctx context.Context, yes Decision, conflict *Confl
 // keyedMutex holds one lock for each key in use. The zero value is ready.
 type keyedMutex struct {
 	mu    sync.Mutex
-	locks map[string]*countedMutex
+	locks map[string]*turnstile
 }
 
-type countedMutex struct {
-	sync.Mutex
+type turnstile struct {
+	taken chan struct{} // holds one
 	users int
 }
 
-// lock waits for the key and returns what releases it.
-func (k *keyedMutex) lock(key string) func() {
+// lock waits for the key, as long as ctx allows, and returns what releases it.
+func (k *keyedMutex) lock(ctx context.Context, key string) (release func(), err error) {
 	k.mu.Lock()
 	if k.locks == nil {
-		k.locks = map[string]*countedMutex{}
+		k.locks = map[string]*turnstile{}
 	}
 	l := k.locks[key]
 	if l == nil {
-		l = &countedMutex{}
+		l = &turnstile{taken: make(chan struct{}, 1)}
 		k.locks[key] = l
 	}
 	l.users++
 	k.mu.Unlock()
-	l.Lock()
-	return func() {
-		l.Unlock()
+	leave := func() {
 		k.mu.Lock()
+		defer k.mu.Unlock()
 		if l.users--; l.users == 0 {
 			delete(k.locks, key)
 		}
-		k.mu.Unlock()
+	}
+	select {
+	case l.taken <- struct{}{}:
+		return func() { <-l.taken; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
 	}
 }
