@@ -44,7 +44,7 @@ func (g *Gate) resume(ctx context.Context, d Decision, known bool) (Progress, er
 // everything that refers to it, the signed summary, then the tags and the
 // record of them.
 func (g *Gate) carryOut(ctx context.Context, d Decision) (Progress, error) {
-	started := g.Now()
+	started, before := g.Now(), len(d.Golden)
 	note, err := g.promoteAll(ctx, &d)
 	g.Observer.Stage(StagePromotion, g.Now().Sub(started))
 	var conflict *ConflictError
@@ -55,6 +55,8 @@ func (g *Gate) carryOut(ctx context.Context, d Decision) (Progress, error) {
 		return Progress{}, fmt.Errorf("promote %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
 	case note != "":
 		return g.supersede(ctx, d.Push, note)
+	case len(d.Golden) == before: // what is left belongs to newer pushes
+		return d.progress(), nil
 	}
 	d.Took = g.Now().Sub(d.Push.ReceivedAt)
 	g.Observer.Decided(ctx, d)
@@ -102,6 +104,9 @@ func (g *Gate) tag(ctx context.Context, d *Decision, s policy.Subject, r policy.
 	}
 	if len(to.Tags)+len(to.Channels) == 0 {
 		return cmp.Or(note, heldChannel), nil
+	}
+	if len(d.unwritten(to)) == 0 {
+		return "", nil
 	}
 	r.Promotion = &to
 	if err := g.attest(ctx, *d, r); err != nil {

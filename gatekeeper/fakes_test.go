@@ -1,6 +1,7 @@
 package gatekeeper_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -45,6 +46,7 @@ type world struct {
 
 	// fail makes the named port fail.
 	fail map[string]error
+	hang bool // signing takes for ever
 	// beforeTag runs before a golden tag is written.
 	beforeTag func()
 	subject   string // what untagged manifests refer to
@@ -179,8 +181,15 @@ func (w *world) RecordGolden(_ context.Context, id int64, refs []gatekeeper.Gold
 	if err := w.fail["golden"]; err != nil {
 		return err
 	}
-	w.decisions[id-1].Golden = refs
-	w.history = append(w.history, refs...)
+	for _, r := range refs {
+		same := func(g gatekeeper.GoldenReference) bool {
+			return g.Registry == r.Registry && g.Repository == r.Repository && g.Tag == r.Tag
+		}
+		if !slices.ContainsFunc(w.decisions[id-1].Golden, same) {
+			w.decisions[id-1].Golden = append(w.decisions[id-1].Golden, r)
+			w.history = append(w.history, r)
+		}
+	}
 	return nil
 }
 
@@ -303,7 +312,7 @@ func (w *world) found(from policy.Catalogue) *policy.Scan {
 func (w *world) Copy(_ context.Context, s policy.Subject, to policy.Promotion) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.fail["copy"]; err != nil {
+	if err := cmp.Or(w.fail["copy"], w.fail["copy to "+to.Repository]); err != nil {
 		return err
 	}
 	for _, tag := range to.Tags {
@@ -315,7 +324,11 @@ func (w *world) Copy(_ context.Context, s policy.Subject, to policy.Promotion) e
 	return nil
 }
 
-func (w *world) Attest(_ context.Context, d gatekeeper.Decision, r policy.Result) error {
+func (w *world) Attest(ctx context.Context, d gatekeeper.Decision, r policy.Result) error {
+	if w.hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.fail["attest"]; err != nil {

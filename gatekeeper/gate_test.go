@@ -1,11 +1,13 @@
 package gatekeeper_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
@@ -254,6 +256,84 @@ func TestWhatWasWrittenBeforeAConflictIsOnRecord(t *testing.T) {
 	if len(w.history) != 1 || w.history[0].Repository != "team-a/app" || w.history[0].Digest != digest("a") {
 		t.Errorf("on record: %+v", w.history)
 	}
+}
+
+// What one destination has is on record before the next one is tried, and is
+// not written again when that goes on.
+func TestEachDestinationIsOnRecordByItself(t *testing.T) {
+	t.Parallel()
+	second := strings.NewReplacer("{name: services}", "{name: later}", `"{{ .Repository }}"`, `"prod/{{ .Repository }}"`).Replace(enforce)
+	w := newWorld(t, enforce, second)
+	w.sign("a")
+	w.fail["copy to prod/team-a/app"] = errOutage
+	p := w.push("team-a/app", "v1", "a")
+	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+		t.Fatal(err)
+	}
+	if len(w.history) != 1 || w.history[0].Repository != "team-a/app" || len(w.told) != 0 {
+		t.Errorf("on record: %+v, told %d", w.history, len(w.told))
+	}
+	w.fail["copy to team-a/app"], w.fail["copy to prod/team-a/app"] = errOutage, nil
+	if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
+		t.Errorf("%+v", progress)
+	}
+	w.wantGolden(map[string]string{"team-a/app:v1": "a", "prod/team-a/app:v1": "a"})
+	if len(w.history) != 2 || len(w.decisions) != 1 || len(w.told) != 1 {
+		t.Errorf("%d references, %d decisions, told %d times", len(w.history), len(w.decisions), len(w.told))
+	}
+}
+
+// A channel that a newer push holds stays there, and keeps no other tag back.
+func TestAHeldChannelKeepsNoOtherTagBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, strings.Replace(movable(), `tags: ["{{ .Tag }}"]`, `tags: ["{{ .Tag }}"], channels: [stable]`, 1))
+	older, newer := w.push("team-a/app", "v1.0.1", "a"), w.push("team-a/app", "v1.0.2", "b")
+	w.process(older)
+	w.sign("b")
+	w.process(newer)
+	w.sign("a")
+	if progress := w.process(older); progress.Verdict != policy.VerdictPromoted {
+		t.Errorf("%+v", progress)
+	}
+	w.wantGolden(map[string]string{"team-a/app:v1.0.1": "a", "team-a/app:v1.0.2": "b", "team-a/app:stable": "b"})
+	if _, said := w.attested["team-a/app:stable@"+digest("a")]; said {
+		t.Error("the older image was said to be approved for the channel")
+	}
+	told := len(w.told)
+	if progress := w.process(older); progress.Verdict != policy.VerdictPromoted || len(w.decisions) != 3 || len(w.told) != told {
+		t.Errorf("again: %+v, %d decisions, told %d more", progress, len(w.decisions), len(w.told)-told)
+	}
+}
+
+// A signing service that hangs ends as an error, and lets go of those who wait
+// for their turn before that.
+func TestAHangingSignatureHoldsNobodyForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, movable())
+		w.sign("a")
+		w.sign("b")
+		w.hang = true
+		gate := w.gate()
+		first, second := w.push("team-a/app", "v1", "a"), w.push("team-a/app", "v2", "b")
+		started := time.Now()
+		ended := make(chan error)
+		go func() {
+			_, err := gate.Process(t.Context(), first)
+			ended <- err
+		}()
+		synctest.Wait()
+		if _, err := gate.Process(t.Context(), second); err == nil || !strings.Contains(err.Error(), "another promotion to golden/team-a/app is under way") {
+			t.Errorf("the second: %v", err)
+		}
+		if waited := time.Since(started); waited > time.Minute {
+			t.Errorf("it waited %s", waited)
+		}
+		if err := <-ended; !errors.Is(err, context.DeadlineExceeded) || time.Since(started) > 5*time.Minute {
+			t.Errorf("the first: %v after %s", err, time.Since(started))
+		}
+		w.wantGolden(nil)
+	})
 }
 
 func movable() string { return strings.Replace(enforce, "immutable: true", "immutable: false", 1) }
