@@ -154,3 +154,16 @@ func TestWhatCannotBePrepared(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A trusted root of another shape is refused, or proves nothing.
+func TestOddTrustedRoots(t *testing.T) {
+	t.Parallel()
+	in := newInstance(t)
+	item := in.of(bundle, in.leaf(workflow)).item(t)
+	for _, bad := range append(parts(string(in.trustedRoot())), spoiled(string(in.trustedRoot()))...) {
+		trusted, err := verify.Prepare(verify.Trust{TrustRoots: []verify.TrustRoot{{Name: "acme", Keyless: true, Require: byDefault(), Content: []byte(bad)}}})
+		if err == nil {
+			survives(t, trusted, item)
+		}
+	}
+}
