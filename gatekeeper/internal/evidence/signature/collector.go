@@ -133,8 +133,8 @@ func (j *job) prepare(ctx context.Context, authorities []policy.Authority) error
 			j.trust.Notaries = append(j.trust.Notaries, verify.Notary{ID: a.ID, Notary: *a.Notary})
 		default:
 			j.trust.Keys = append(j.trust.Keys, verify.Key{ID: a.ID, PublicKey: a.PublicKey, TrustRoot: a.TrustRoot})
-			if a.TrustRoot != "" {
-				roots[a.TrustRoot] = roots[a.TrustRoot]
+			if _, known := roots[a.TrustRoot]; a.TrustRoot != "" && !known {
+				roots[a.TrustRoot] = false
 			}
 		}
 	}

@@ -198,8 +198,7 @@ func (w *process) crashed(cause error) error {
 	}
 	err := w.cmd.Wait()
 	first, _, _ := strings.Cut(w.stderr.String(), "\n")
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() != syscall.SIGKILL {
 			return fmt.Errorf("the verification was ended by %s: %s", status.Signal(), verify.Clean(first))
 		}

@@ -50,8 +50,7 @@ func (t *Trusted) bundle(item Item) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	who, err := t.whoSigned(b, artifact)
-	return st.complete(who.answer()), err
+	return st.complete(t.whoSigned(b, artifact).answer()), nil
 }
 
 // parseBundle reads a bundle, within its limits.
@@ -112,19 +111,18 @@ func (t *Trusted) Bundle(data []byte, artifact Artifact) (Answer, error) {
 	if bad != nil {
 		return bad.answer(), nil
 	}
-	who, err := t.whoSigned(b, artifact)
-	return who.answer(), err
+	return t.whoSigned(b, artifact).answer(), nil
 }
 
 // whoSigned has sigstore-go decide which keys and which certificates of the
 // trust roots signed a bundle about an artifact.
-func (t *Trusted) whoSigned(b *bundle.Bundle, artifact Artifact) (signers, error) {
+func (t *Trusted) whoSigned(b *bundle.Bundle, artifact Artifact) signers {
 	content, err := b.VerificationContent()
 	if err != nil {
-		return signers{}, nil //nolint:nilerr // without readable material it is nobody's
+		return signers{} // without readable material it is nobody's
 	}
 	if leaf := content.Certificate(); leaf != nil {
-		return t.whoseCertificate(b, leaf, artifact), nil
+		return t.whoseCertificate(b, leaf, artifact)
 	}
 	var who signers
 	for _, k := range t.keys {
@@ -132,7 +130,7 @@ func (t *Trusted) whoSigned(b *bundle.Bundle, artifact Artifact) (signers, error
 			who.keys = append(who.keys, k.id)
 		}
 	}
-	return who, nil
+	return who
 }
 
 // verifies has sigstore-go decide whether a key signed a bundle.

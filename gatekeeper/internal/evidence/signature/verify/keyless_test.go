@@ -167,3 +167,16 @@ func TestOddTrustedRoots(t *testing.T) {
 		}
 	}
 }
+
+func FuzzAnnotations(f *testing.F) {
+	in := newInstance(f)
+	trusted := in.trusting(byDefault(), in.keyInLog(in.newKey()))
+	names := verify.Annotations()
+	good := in.of(sig, in.leaf(workflow)).item(f)
+	f.Add(good.Annotations[names[0]], good.Annotations[names[1]], good.Annotations[names[2]], good.Annotations[names[3]])
+	f.Fuzz(func(t *testing.T, a, b, c, d string) {
+		item := good
+		item.Annotations = map[string]string{names[0]: a, names[1]: b, names[2]: c, names[3]: d}
+		survives(t, trusted, item)
+	})
+}

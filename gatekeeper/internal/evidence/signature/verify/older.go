@@ -48,9 +48,9 @@ type simpleSigning struct {
 
 // simpleSigning judges a signature of cosign's older form.
 func (t *Trusted) simpleSigning(item Item) (Answer, error) {
-	sig, err := base64.StdEncoding.DecodeString(item.Annotations[annotationSignature])
-	if err != nil || len(sig) == 0 {
-		return malformed("the annotation with the signature is no base64").answer(), nil
+	sig, bad := decodeSignature(item.Annotations[annotationSignature])
+	if bad != nil {
+		return bad.answer(), nil
 	}
 	var claim simpleSigning
 	if err := strictjson.Unmarshal(item.Data, &claim); err != nil {
@@ -64,6 +64,17 @@ func (t *Trusted) simpleSigning(item Item) (Answer, error) {
 	}
 	who, err := t.whoSignedOlder(older{item: item, message: item.Data, signature: sig})
 	return who.answer(), err
+}
+
+func decodeSignature(text string) ([]byte, *refusal) {
+	sig, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, malformed("the annotation with the signature: %v", err)
+	}
+	if len(sig) == 0 {
+		return nil, malformed("the annotation with the signature is empty")
+	}
+	return sig, nil
 }
 
 // older is a signature or attestation of cosign's older forms: with the
@@ -92,20 +103,20 @@ func (t *Trusted) whoSignedOlder(o older) (signers, error) {
 	}
 	if err != nil {
 		who.invalid = append(who.invalid, err.Error())
-		return who, nil //nolint:nilerr // it is about this item alone
+		return who, nil // it is about this item alone
 	}
 	artifact, err := o.artifact()
 	if err != nil {
 		return who, err
 	}
-	more, err := t.whoSigned(b, artifact)
+	more := t.whoSigned(b, artifact)
 	for _, id := range more.keys {
 		if k := t.key(id); k.root != nil {
 			who.keys = append(who.keys, id)
 		}
 	}
 	who.identities, who.invalid = more.identities, more.invalid
-	return who, err
+	return who, nil
 }
 
 func (t *Trusted) key(id string) key {
