@@ -9,7 +9,7 @@ RACE_FLAGS ?= -timeout 20m
 export CGO_ENABLED ?= $(shell $(GO) env CGO_ENABLED)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-once test race lint chart-test keyless-test bench fuzz check tidy clean
+.PHONY: help build demo demo-once test attacks race lint chart-test keyless-test bench fuzz check tidy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ test: ## Unit and end-to-end tests; the latter build the registry and the cosign
 	@echo "Testing; the first time this builds a registry, a cosign client and the gatekeeper, which takes minutes ..."
 	@# Not from the cache: the end-to-end tests build the product themselves.
 	$(GO) test -count=1 -timeout 30m ./...
+
+attacks: ## Run the tests of published attacks and count them
+	@out=$$(mktemp) || exit 1; trap 'rm -f "$$out"' EXIT; status=0; \
+	$(GO) test -count=1 -timeout 20m -run '^TestAttack' -v $$(grep -rl --include='*_test.go' '^func TestAttack' . | xargs -n 1 dirname | sort -u) >"$$out" 2>&1 || status=$$?; \
+	if test $$status -ne 0; then cat "$$out"; else grep -E '^(--- |ok)' "$$out"; fi; \
+	echo "$$(sed -n 's/^--- PASS: \(TestAttack_[^ ]*\) .*/\1/p' "$$out" | sort -u | wc -l) attacks refused, $$(grep -c '^--- FAIL: TestAttack_' "$$out") not, $$(grep -c '^--- SKIP: TestAttack_' "$$out") not tried"; \
+	exit $$status
 
 race: ## The tests of concurrent code under the race detector; needs a C compiler
 	CGO_ENABLED=1 $(GO) test -race $(RACE_FLAGS) ./notifications/... ./policy/... ./gatekeeper ./gatekeeper/config ./gatekeeper/internal/journal \

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/trust"
 )
 
 // later lets so much time pass that the repository is asked again.
@@ -33,12 +34,10 @@ func TestAttack_CVE_2026_24137(t *testing.T) {
 			w := newWorld(t, root, dir)
 			_, _ = w.get(t.Context()) // refused or not, it stays where it belongs
 			want(t, w.again(t, r.trust()), content(t, 0))
-			err := filepath.WalkDir(above, func(path string, d fs.DirEntry, err error) error {
-				if err == nil && !d.IsDir() && !strings.HasPrefix(path, dir+string(filepath.Separator)) {
-					t.Errorf("%s was written", path)
-				}
+			stays(t, above, dir)
+			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 				if err == nil && !d.IsDir() && d.Name() == "escaped.json" {
-					t.Errorf("%s was written outside of the targets", path)
+					t.Errorf("%s was written", path)
 				}
 				return err
 			})
@@ -111,26 +110,26 @@ func TestAttack_CVE_2026_23992(t *testing.T) {
 	want(t, w, content(t, 0))
 	mallory := newKey(t)
 	forged := r.rootOf(2, mallory)
+	r.publish(map[string][]byte{target: content(t, 1)}, mallory)
 	for name, by := range map[string][]key{
 		"nobody": {}, "one of two": {r.roots[0]}, "a stranger": {mallory}, "one and a stranger": {r.roots[1], mallory}, "the online key": {r.online, r.roots[0]},
 	} {
 		r.put("2.root.json", r.signed(forged, by...))
-		w.later()
-		if _, err := w.again(t, r.trust()).get(t.Context()); err == nil {
-			t.Errorf("%s: taken", name)
+		for _, store := range []*world{r.world(), w.again(t, r.trust())} {
+			if _, err := store.get(t.Context()); err == nil {
+				t.Errorf("%s: taken", name)
+			}
 		}
 	}
 	// One signature, twice.
-	twice := written(r, forged, []key{r.roots[0]})
-	entry := string(twice)[strings.Index(string(twice), `"signatures":[`)+len(`"signatures":[`):]
-	entry = entry[:strings.Index(entry, "}")+1]
-	r.put("2.root.json", []byte(strings.Replace(string(twice), entry, entry+","+entry, 1)))
-	if _, err := w.again(t, r.trust()).get(t.Context()); err == nil {
+	once := string(r.signed(forged, r.roots[0]))
+	_, entry, _ := strings.Cut(once, `"signatures":[`)
+	entry, _, _ = strings.Cut(entry, "]")
+	r.put("2.root.json", []byte(strings.Replace(once, entry, entry+","+entry, 1)))
+	if _, err := r.world().get(t.Context()); err == nil {
 		t.Error("one signature twice: taken")
 	}
 	r.put("2.root.json", r.signed(forged, r.roots...))
-	r.online = mallory
-	r.publish(map[string][]byte{target: content(t, 1)})
 	want(t, w.again(t, r.trust()), content(t, 1)) // signed by both it is no forgery
 }
 
@@ -151,20 +150,45 @@ func thresholds(t *testing.T) {
 	}
 }
 
-// A name in the metadata that leads out of the folder the metadata is kept in.
+// The name or the address of a repository leads out of the folder that its
+// metadata is kept in.
 func TestAttack_CVE_2026_24686(t *testing.T) {
 	t.Parallel()
-	r := newRepository(t)
-	r.publish(map[string][]byte{target: content(t, 0)})
-	above := t.TempDir()
-	root := r.trust()
-	root.Name = "acme"
-	root.TUF.URL = r.URL + "/../../.."
-	w := newWorld(t, root, filepath.Join(above, "one", "two"))
-	_, _ = w.get(t.Context())
-	entries, err := os.ReadDir(above)
-	if err != nil || len(entries) > 1 || len(entries) == 1 && entries[0].Name() != "one" {
-		t.Errorf("%v, %v", entries, err)
+	for name, change := range map[string]func(*trust.Root){
+		"address":      func(r *trust.Root) { r.TUF.URL += "/../../../.." },
+		"name":         func(r *trust.Root) { r.Name = "../../acme" },
+		"name, parent": func(r *trust.Root) { r.Name = ".." },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRepository(t)
+			r.publish(map[string][]byte{target: content(t, 0)})
+			above := t.TempDir()
+			root := r.trust()
+			change(&root)
+			w := newWorld(t, root, filepath.Join(above, "one", "two"))
+			_, _ = w.TrustRoot(t.Context(), root.Name) // refused or not, it stays where it belongs
+			stays(t, above, w.dir)
+		})
+	}
+}
+
+// stays asks that every file above a folder is in it.
+func stays(t *testing.T, above, dir string) {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(above, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		n++
+		if !strings.HasPrefix(path, dir+string(filepath.Separator)) {
+			t.Errorf("%s was written", path)
+		}
+		return nil
+	})
+	if err != nil || n == 0 {
+		t.Errorf("%d files, %v", n, err)
 	}
 }
 

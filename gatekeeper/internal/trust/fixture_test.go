@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -86,6 +87,9 @@ func newRepository(t *testing.T) *repository {
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
 		data, ok := r.files[req.URL.Path[1:]]
+		if !ok { // a mirror that lies serves a target by any path
+			data, ok = r.files["targets/"+path.Base(req.URL.Path)]
+		}
 		r.asked = append(r.asked, req.RequestURI)
 		outage, handler := r.outage, r.handler
 		r.mu.Unlock()
@@ -160,7 +164,7 @@ func (r *repository) publish(targets map[string][]byte, by ...key) {
 		info, err := metadata.TargetFile().FromBytes(name, data)
 		r.check(err)
 		all.Signed.Targets[name] = info
-		r.put("targets/"+hex.EncodeToString(info.Hashes["sha256"])+"."+filepath.Base(name), data)
+		r.put("targets/"+hex.EncodeToString(info.Hashes["sha256"])+"."+path.Base(name), data)
 	}
 	snapshot := metadata.Snapshot(r.expires())
 	snapshot.Signed.Version = r.version
@@ -245,7 +249,7 @@ func newWorld(t *testing.T, root trust.Root, dir string) *world {
 	t.Helper()
 	w := &world{dir: dir, log: &bytes.Buffer{}, now: time.Now()}
 	w.Store = trust.New([]trust.Root{root}, trust.Deps{
-		Dir: dir, Client: http.DefaultClient, Now: func() time.Time { return w.now }, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+		Dir: dir, Client: &http.Client{Timeout: 10 * time.Second}, Now: func() time.Time { return w.now }, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	})
 	return w
 }

@@ -154,3 +154,29 @@ func TestWhatCannotBePrepared(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A trusted root of another shape is refused, or proves nothing.
+func TestOddTrustedRoots(t *testing.T) {
+	t.Parallel()
+	in := newInstance(t)
+	item := in.of(bundle, in.leaf(workflow)).item(t)
+	for _, bad := range append(parts(string(in.trustedRoot())), spoiled(string(in.trustedRoot()))...) {
+		trusted, err := verify.Prepare(verify.Trust{TrustRoots: []verify.TrustRoot{{Name: "acme", Keyless: true, Require: byDefault(), Content: []byte(bad)}}})
+		if err == nil {
+			survives(t, trusted, item)
+		}
+	}
+}
+
+func FuzzAnnotations(f *testing.F) {
+	in := newInstance(f)
+	trusted := in.trusting(byDefault(), in.keyInLog(in.newKey()))
+	names := verify.Annotations()
+	good := in.of(sig, in.leaf(workflow)).item(f)
+	f.Add(good.Annotations[names[0]], good.Annotations[names[1]], good.Annotations[names[2]], good.Annotations[names[3]])
+	f.Fuzz(func(t *testing.T, a, b, c, d string) {
+		item := good
+		item.Annotations = map[string]string{names[0]: a, names[1]: b, names[2]: c, names[3]: d}
+		survives(t, trusted, item)
+	})
+}

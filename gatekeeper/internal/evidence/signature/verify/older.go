@@ -69,6 +69,17 @@ func (t *Trusted) simpleSigning(item Item) (Answer, error) {
 	return who.answer(), err
 }
 
+func decodeSignature(text string) ([]byte, *refusal) {
+	sig, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, malformed("the annotation with the signature: %v", err)
+	}
+	if len(sig) == 0 {
+		return nil, malformed("the annotation with the signature is empty")
+	}
+	return sig, nil
+}
+
 // older is a signature or attestation of cosign's older forms: with the
 // certificate, the log entry and the timestamp in annotations.
 type older struct {
