@@ -24,7 +24,7 @@ func TestAttack_CVE_2025_24976(t *testing.T) {
 	} {
 		f := newFixture()
 		w := f.send("/webhooks/staging", line("v1"), func(r *http.Request) {
-			r.Header.Set("Authorization", "Bearer "+encode(header)+"."+claims+"."+encode(secret))
+			r.Header.Set("Authorization", "Bearer "+encode(header)+"."+claims+"."+secret)
 		})
 		if w.Code != http.StatusUnauthorized || len(f.sink.pushes) != 0 {
 			t.Errorf("%s: status %d, %d pushes", name, w.Code, len(f.sink.pushes))
