@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -31,7 +30,9 @@ func (s *setup) signing(ctx context.Context) (_ promote.Signing, signs bool, err
 	c := *s.config.Signing
 	signing := promote.Signing{Form: promote.Form(c.Form), Verifier: summary.Verifier{ID: s.verifierID(), Version: Version()}}
 	if c.Keyless != nil {
-		signing.Signer = keylessSigner(*c.Keyless)
+		if signing.Signer, err = keylessSigner(*c.Keyless); err != nil {
+			return promote.Signing{}, false, err
+		}
 		signing.Trust, err = trustKeyless(*c.Keyless)
 		return signing, true, err
 	}
@@ -114,11 +115,18 @@ func readPublicKey(file string) ([]byte, error) {
 	return os.ReadFile(filepath.Clean(file))
 }
 
-func keylessSigner(k config.Keyless) summary.Keyless {
-	return summary.Keyless{
-		Fulcio: strings.TrimRight(k.FulcioURL, "/"), Rekor: strings.TrimRight(k.RekorURL, "/"), Timestamp: k.TimestampURL, SigningConfig: k.SigningConfigFile,
-		TokenFile: k.IdentityTokenFile, Now: time.Now,
+// keylessSigner reads the signing configuration once, to notice now that it
+// cannot be read. The token may come later.
+func keylessSigner(k config.Keyless) (summary.Keyless, error) {
+	if k.SigningConfigFile != "" {
+		if _, err := root.NewSigningConfigFromPath(k.SigningConfigFile); err != nil {
+			return summary.Keyless{}, fmt.Errorf("signing.keyless.signingConfigFile: %w", err)
+		}
 	}
+	return summary.Keyless{
+		Fulcio: k.FulcioURL, Rekor: k.RekorURL, Timestamp: k.TimestampURL, SigningConfig: k.SigningConfigFile,
+		TokenFile: k.IdentityTokenFile, Now: time.Now,
+	}, nil
 }
 
 func trustKeyless(k config.Keyless) (*summary.Trust, error) {

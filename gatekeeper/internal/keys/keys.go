@@ -49,19 +49,16 @@ type Reference struct {
 type Signer struct {
 	signer signature.Signer
 	public crypto.PublicKey
-	der    []byte // PKIX
+	der    []byte        // PKIX
+	turns  chan struct{} // one for each question to a service; nil for a key file
 }
 
 // Load prepares a key for signing. A key of a service is asked for its public
 // half, so that a key that cannot be used is noticed now.
 func Load(ctx context.Context, r Reference) (*Signer, error) {
-	signer, err := load(ctx, r)
+	signer, public, err := load(ctx, r)
 	if err != nil {
 		return nil, err
-	}
-	public, err := signer.PublicKey(options.WithContext(ctx))
-	if err != nil {
-		return nil, fmt.Errorf("read the public key of %s: %w", r.Key, err)
 	}
 	if err := usable(public); err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Key, err)
@@ -70,26 +67,35 @@ func Load(ctx context.Context, r Reference) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the public key of %s: %w", r.Key, err)
 	}
-	return &Signer{signer: signer, public: public, der: der}, nil
+	s := &Signer{signer: signer, public: public, der: der}
+	if IsKMS(r.Key) {
+		s.turns = make(chan struct{}, maxAsked)
+	}
+	return s, nil
 }
 
-func load(ctx context.Context, r Reference) (signature.Signer, error) {
+func load(ctx context.Context, r Reference) (signature.Signer, crypto.PublicKey, error) {
 	if IsKMS(r.Key) {
-		return openKMS(ctx, r.Key)
+		key, err := openKMS(ctx, r.Key)
+		return key.SignerVerifier, key.public, err
 	}
 	text, err := readKey(r.Key)
 	if err != nil {
-		return nil, fmt.Errorf("read the signing key: %w", err)
+		return nil, nil, fmt.Errorf("read the signing key: %w", err)
 	}
 	private, err := parsePrivate(text, r.Password)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", r.Key, err)
+		return nil, nil, fmt.Errorf("signing key %s: %w", r.Key, err)
 	}
 	signer, err := signature.LoadSigner(private, crypto.SHA256)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", r.Key, err)
+		return nil, nil, fmt.Errorf("signing key %s: %w", r.Key, err)
 	}
-	return signer, nil
+	public, err := signer.PublicKey()
+	if err != nil {
+		return nil, nil, fmt.Errorf("public half of the signing key %s: %w", r.Key, err)
+	}
+	return signer, public, nil
 }
 
 func readKey(file string) (_ []byte, err error) {
@@ -157,9 +163,10 @@ func (s *Signer) PublicKeyPEM() []byte {
 }
 
 // SignData implements sign.Keypair: it returns the signature, and what was
-// signed: the SHA-256 of the data, or the data itself for Ed25519.
+// signed: the SHA-256 of the data, or the data itself for Ed25519. It ends with
+// ctx, even where a service does not answer; there is no other limit.
 func (s *Signer) SignData(ctx context.Context, data []byte) (sig, signed []byte, err error) {
-	sig, err = s.signer.SignMessage(bytes.NewReader(data), options.WithContext(ctx))
+	sig, err = s.sign(ctx, data)
 	if err != nil {
 		return nil, nil, fmt.Errorf("sign: %w", err)
 	}
@@ -168,6 +175,24 @@ func (s *Signer) SignData(ctx context.Context, data []byte) (sig, signed []byte,
 	}
 	sum := sha256.Sum256(data)
 	return sig, sum[:], nil
+}
+
+func (s *Signer) sign(ctx context.Context, data []byte) ([]byte, error) {
+	message := func(ctx context.Context) ([]byte, error) {
+		return s.signer.SignMessage(bytes.NewReader(data), options.WithContext(ctx))
+	}
+	if s.turns == nil {
+		return message(ctx)
+	}
+	return ask(ctx, func(ctx context.Context) ([]byte, error) {
+		select {
+		case s.turns <- struct{}{}:
+			defer func() { <-s.turns }()
+			return message(ctx)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%d questions to the key management service have no answer: %w", maxAsked, context.Cause(ctx))
+		}
+	})
 }
 
 // GetHashAlgorithm implements sign.Keypair.

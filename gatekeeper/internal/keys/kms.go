@@ -42,31 +42,43 @@ func PublicKeyPEM(ctx context.Context, uri string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	public, err := key.PublicKey(options.WithContext(ctx))
-	if err != nil {
-		return nil, fmt.Errorf("read the public key of %s: %w", uri, err)
-	}
-	text, err := encodePublic(public)
+	text, err := encodePublic(key.public)
 	if err != nil {
 		return nil, fmt.Errorf("the public key of %s: %w", uri, err)
 	}
 	return text, nil
 }
 
-// openKMS prepares a key of a service. The scheme is looked at first: for one
-// that it does not know, kms.Get runs a program by that name.
-func openKMS(ctx context.Context, uri string) (kms.SignerVerifier, error) {
+// serviceKey is a key in a service, with its public half.
+type serviceKey struct {
+	kms.SignerVerifier
+
+	public crypto.PublicKey
+}
+
+// openKMS prepares a key of a service and reads its public half. The scheme is
+// looked at first: for one that it does not know, kms.Get runs a program by
+// that name.
+func openKMS(ctx context.Context, uri string) (serviceKey, error) {
 	if !IsKMS(uri) {
-		return nil, fmt.Errorf("%q names no key management service that is supported; write one of %s", uri, strings.Join(Schemes(), ", "))
+		return serviceKey{}, fmt.Errorf("%q names no key management service that is supported; write one of %s", uri, strings.Join(Schemes(), ", "))
 	}
 	if err := vaultReady(uri); err != nil {
-		return nil, fmt.Errorf("%s: %w", uri, err)
+		return serviceKey{}, fmt.Errorf("%s: %w", uri, err)
 	}
-	key, err := kms.Get(ctx, uri, crypto.SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("open the key %s: %w", uri, err)
-	}
-	return key, nil
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	return ask(ctx, func(ctx context.Context) (serviceKey, error) {
+		key, err := kms.Get(ctx, uri, crypto.SHA256)
+		if err != nil {
+			return serviceKey{}, fmt.Errorf("open the key %s: %w", uri, err)
+		}
+		public, err := key.PublicKey(options.WithContext(ctx))
+		if err != nil {
+			return serviceKey{}, fmt.Errorf("read the public key of %s: %w", uri, err)
+		}
+		return serviceKey{key, public}, nil
+	})
 }
 
 // vaultReady makes sure of Vault's address and token: without a token its

@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,12 +20,14 @@ import (
 )
 
 // Signing is what summaries are signed and read back with. Every field but
-// Form is required.
+// Form and Limit is required.
 type Signing struct {
+	// Signer has to end with its context.
 	Signer   summary.Signer
 	Trust    *summary.Trust // holds what the signer signs with
 	Verifier summary.Verifier
 	Form     Form
+	Limit    time.Duration // for one signature; 30 seconds when zero
 }
 
 // Form is how a summary lies in the registry.
@@ -44,10 +47,13 @@ const (
 type Attester struct {
 	*Promoter
 	signing Signing
+	signer  *patience
 }
 
 // NewAttester returns an attester that writes beside the promoter.
-func NewAttester(p *Promoter, s Signing) *Attester { return &Attester{Promoter: p, signing: s} }
+func NewAttester(p *Promoter, s Signing) *Attester {
+	return &Attester{Promoter: p, signing: s, signer: &patience{signer: s.Signer, limit: cmp.Or(s.Limit, signTime), now: p.now}}
+}
 
 // Attest leaves a signed summary of the decision beside the image in the
 // golden repository, reads it back and verifies it. When it is there already,
@@ -69,9 +75,13 @@ func (a *Attester) Attest(ctx context.Context, d gatekeeper.Decision, r policy.R
 	if err != nil || there {
 		return err
 	}
-	bundle, err := a.signing.Signer.Sign(ctx, statement)
+	bundle, err := a.signer.Sign(ctx, statement)
 	if err != nil {
 		return fmt.Errorf("decision %d: %w", d.ID, err)
+	}
+	// What an audit would refuse is not written, again at every attempt.
+	if _, err := a.signing.Trust.Open(bundle, s.Digest); err != nil {
+		return fmt.Errorf("decision %d: verify our own summary as an audit would: %w", d.ID, err)
 	}
 	if err := a.write(ctx, golden, s.Digest, bundle, d.DecidedAt); err != nil {
 		return fmt.Errorf("attach the summary to %s/%s@%s: %w", to.Registry, to.Repository, s.Digest, err)

@@ -2,6 +2,8 @@ package summary
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,15 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/sign"
 )
 
 // maxToken is the size of the largest identity token, in bytes.
 const maxToken = 64 << 10
-
-// serviceTries is how often a service of Sigstore is asked again when it fails.
-const serviceTries = 2
 
 // Keyless signs with a key for one signature, which a certificate binds to the
 // identity of a token.
@@ -34,13 +32,14 @@ type Keyless struct {
 	Now       func() time.Time
 }
 
-// Sign implements Signer.
+// Sign implements Signer. An error names the service that failed; there is no
+// limit but ctx's.
 func (k Keyless) Sign(ctx context.Context, statement []byte) ([]byte, error) {
 	token, err := k.token()
 	if err != nil {
-		return nil, fmt.Errorf("sign the summary: read the identity token: %w", err)
+		return nil, fmt.Errorf("sign the summary: identity token: %w", err)
 	}
-	options, err := k.services()
+	options, err := k.services(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("sign the summary: %w", err)
 	}
@@ -48,70 +47,54 @@ func (k Keyless) Sign(ctx context.Context, statement []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign the summary: %w", err)
 	}
-	options.Context = ctx
 	options.CertificateProviderOptions = &sign.CertificateProviderOptions{IDToken: token}
 	return bundled(statement, key, options)
 }
 
+// token reads the token. One that has expired is told from one that Fulcio
+// does not like: the former is the trouble of whatever renews the file.
 func (k Keyless) token() (_ string, err error) {
 	f, err := os.Open(filepath.Clean(k.TokenFile))
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	text, err := io.ReadAll(io.LimitReader(f, maxToken))
-	return strings.TrimSpace(string(text)), err
-}
-
-// services chooses the services to ask.
-func (k Keyless) services() (sign.BundleOptions, error) {
-	if k.SigningConfig != "" {
-		return k.configured()
-	}
-	options := sign.BundleOptions{CertificateProvider: sign.NewFulcio(&sign.FulcioOptions{BaseURL: k.Fulcio, Retries: serviceTries})}
-	if k.Rekor != "" {
-		options.TransparencyLogs = []sign.Transparency{sign.NewRekor(&sign.RekorOptions{BaseURL: k.Rekor, Retries: serviceTries})}
-	}
-	if k.Timestamp != "" {
-		options.TimestampAuthorities = []*sign.TimestampAuthority{timestamps(k.Timestamp)}
-	}
-	return options, nil
-}
-
-func timestamps(url string) *sign.TimestampAuthority {
-	return sign.NewTimestampAuthority(&sign.TimestampAuthorityOptions{URL: url, Retries: serviceTries})
-}
-
-// configured chooses by a signing configuration, as of now: it names services
-// with the time that they are valid.
-func (k Keyless) configured() (sign.BundleOptions, error) {
-	c, err := root.NewSigningConfigFromPath(k.SigningConfig)
+	text, err := io.ReadAll(io.LimitReader(f, maxToken+1))
 	if err != nil {
-		return sign.BundleOptions{}, fmt.Errorf("read the signing configuration %s: %w", k.SigningConfig, err)
+		return "", err
 	}
-	fulcio, err := root.SelectService(c.FulcioCertificateAuthorityURLs(), sign.FulcioAPIVersions, k.Now())
+	if len(text) > maxToken {
+		return "", fmt.Errorf("%s has more than %d bytes", k.TokenFile, maxToken)
+	}
+	token := strings.TrimSpace(string(text))
+	switch expiry, ok := expires(token); {
+	case !ok:
+		return "", fmt.Errorf("%s holds no JSON Web Token", k.TokenFile)
+	case !expiry.IsZero() && !k.Now().Before(expiry):
+		return "", fmt.Errorf("the one in %s expired at %s and was not renewed", k.TokenFile, expiry.UTC().Format(time.RFC3339))
+	}
+	return token, nil
+}
+
+// expires reads the claim exp of a token (RFC 7519, section 4.1.4); zero when
+// there is none. Nothing is verified.
+func expires(token string) (expiry time.Time, ok bool) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return time.Time{}, false
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return sign.BundleOptions{}, fmt.Errorf("certificate authority: %w", err)
+		return time.Time{}, false
 	}
-	options := sign.BundleOptions{CertificateProvider: sign.NewFulcio(&sign.FulcioOptions{BaseURL: fulcio.URL, Retries: serviceTries})}
-	if logs := c.RekorLogURLs(); len(logs) > 0 {
-		chosen, err := root.SelectServices(logs, c.RekorLogURLsConfig(), sign.RekorAPIVersions, k.Now())
-		if err != nil {
-			return options, fmt.Errorf("transparency log: %w", err)
-		}
-		for _, s := range chosen {
-			options.TransparencyLogs = append(options.TransparencyLogs,
-				sign.NewRekor(&sign.RekorOptions{BaseURL: s.URL, Retries: serviceTries, Version: s.MajorAPIVersion}))
-		}
+	var claims struct {
+		Expiry float64 `json:"exp"` // seconds; fractions are allowed
 	}
-	if authorities := c.TimestampAuthorityURLs(); len(authorities) > 0 {
-		chosen, err := root.SelectServices(authorities, c.TimestampAuthorityURLsConfig(), sign.TimestampAuthorityAPIVersions, k.Now())
-		if err != nil {
-			return options, fmt.Errorf("timestamp authority: %w", err)
-		}
-		for _, s := range chosen {
-			options.TimestampAuthorities = append(options.TimestampAuthorities, timestamps(s.URL))
-		}
+	if err := json.Unmarshal(text, &claims); err != nil {
+		return time.Time{}, false
 	}
-	return options, nil
+	if claims.Expiry == 0 {
+		return time.Time{}, true
+	}
+	return time.Unix(int64(claims.Expiry), 0), true
 }
