@@ -39,10 +39,7 @@ func (a Authority) String() string {
 	case a.Notary != nil:
 		return "the Notary Project identity " + strings.Join(a.Notary.Identities, " or ")
 	}
-	id := a.ID
-	if block, _ := pem.Decode(a.PublicKey); block != nil { // of the key, whatever it is asked for beside
-		id = keyID(block.Bytes)
-	}
+	id := a.keyID()
 	text := "the key " + id[:min(len(id), len("sha256:")+12)]
 	if a.Name != "" {
 		text = fmt.Sprintf("the key %s (%s)", a.Name, id[:min(len(id), len("sha256:")+12)])
@@ -71,6 +68,14 @@ func NewAuthority(text []byte) (Authority, error) {
 		ID:        keyID(block.Bytes),
 		PublicKey: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: block.Bytes}),
 	}, nil
+}
+
+// keyID names the authority's key, whatever is asked for beside it.
+func (a Authority) keyID() string {
+	if block, _ := pem.Decode(a.PublicKey); block != nil {
+		return keyID(block.Bytes)
+	}
+	return a.ID
 }
 
 // keyID names a key by its PKIX DER form.

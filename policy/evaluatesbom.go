@@ -66,11 +66,11 @@ func (e *evaluation) checkSBOM() {
 		switch _, document := NewSBOM(a); {
 		case !slices.Contains(s.PredicateTypes, a.PredicateType) && (a.Result != Malformed || a.PredicateType != ""):
 		case !e.compiled.fromSBOMSigner(a):
-			count.add(e.standing(a.Result, a.VerifiedBy, a.Identities), a.Reason, a.Identities)
+			count.add(e.standing(a.proof()), a.Reason, a.Identities)
 		case !document:
 			count.add(Malformed, "the predicate is no JSON object", nil)
 		default:
-			q.add(a.Result, a.VerifiedBy, a.Identities)
+			q.add(a.proof())
 		}
 	}
 	if p, ok := e.problem(PartSignatures, ""); ok {

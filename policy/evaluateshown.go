@@ -40,7 +40,7 @@ type shownIdentity struct {
 func (e *evaluation) shownSignatures() []shownSignature {
 	shown := make([]shownSignature, 0, len(e.evidence.Signatures))
 	for _, s := range e.evidence.Signatures {
-		names := e.names(s.Result, s.VerifiedBy, s.Identities)
+		names := e.names(s.proof())
 		if s.Result == Verified && len(names) == 0 {
 			s.Result = UnknownSigner
 		}
@@ -55,7 +55,7 @@ func (e *evaluation) shownSignatures() []shownSignature {
 func (e *evaluation) shownAttestations() []shownAttestation {
 	shown := make([]shownAttestation, 0, len(e.evidence.Attestations))
 	for _, a := range e.evidence.Attestations {
-		names := e.names(a.Result, a.VerifiedBy, a.Identities)
+		names := e.names(a.proof())
 		if a.Result == Verified && len(names) == 0 {
 			a.Result = UnknownSigner
 		}
@@ -90,12 +90,12 @@ func shownIdentities(identities []Identity) []shownIdentity {
 func (e *evaluation) inputs() []Input {
 	var all []Input
 	for _, s := range e.evidence.Signatures {
-		if e.compiled.knows(s.Result, s.VerifiedBy, s.Identities) {
+		if e.compiled.knows(s.proof()) {
 			all = append(all, Input{s.Manifest, s.Digest})
 		}
 	}
 	for _, a := range e.evidence.Attestations {
-		if e.compiled.knows(a.Result, a.VerifiedBy, a.Identities) {
+		if e.compiled.knows(a.proof()) {
 			all = append(all, Input{a.Manifest, a.Digest})
 		}
 	}
@@ -107,10 +107,10 @@ func (e *evaluation) inputs() []Input {
 
 // names lists the authorities, by their names in the policy, that stand behind
 // a piece of evidence.
-func (e *evaluation) names(result Verification, verifiedBy []string, identities []Identity) []string {
+func (e *evaluation) names(p proof) []string {
 	names := []string{}
 	for name, g := range e.compiled.signers {
-		if _, who := g.signedBy(result, verifiedBy, identities); len(who) > 0 {
+		if _, who := g.signedBy(p); len(who) > 0 {
 			names = append(names, name)
 		}
 	}
