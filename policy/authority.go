@@ -2,6 +2,9 @@ package policy
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -50,7 +53,7 @@ func (a Authority) String() string {
 	return text
 }
 
-// NewAuthority reads a public key in PEM (PKIX).
+// NewAuthority reads a public key in PEM (PKIX): ECDSA, RSA or Ed25519.
 func NewAuthority(text []byte) (Authority, error) {
 	block, rest := pem.Decode(bytes.TrimSpace(text))
 	switch {
@@ -61,8 +64,14 @@ func NewAuthority(text []byte) (Authority, error) {
 	case len(bytes.TrimSpace(rest)) > 0:
 		return Authority{}, errors.New("more than one PEM block; name one key a file")
 	}
-	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+	public, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
 		return Authority{}, fmt.Errorf("no public key in PKIX form: %w", err)
+	}
+	switch public.(type) {
+	case *ecdsa.PublicKey, *rsa.PublicKey, ed25519.PublicKey:
+	default: // X25519 for one, which agrees on keys and signs nothing
+		return Authority{}, fmt.Errorf("a key of type %T; write one of ECDSA, RSA or Ed25519", public)
 	}
 	return Authority{
 		ID:        keyID(block.Bytes),
