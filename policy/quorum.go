@@ -83,6 +83,12 @@ func (q *quorum) closest() (i, signed int) {
 	return i, signed
 }
 
+// lacks returns how many signers the closest group lacks.
+func (q *quorum) lacks() int {
+	i, signed := q.closest()
+	return q.groups[i].threshold - signed
+}
+
 // signedAs says whether somebody signed as an authority.
 func signedAs(signers map[string][]int, authority int) bool {
 	for _, authorities := range signers {

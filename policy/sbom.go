@@ -85,8 +85,11 @@ func (c *Compiled) acceptedSBOMs(attestations []Attestation) []SBOM {
 	var accepted []SBOM
 	quorums := map[string]*quorum{}
 	for _, a := range attestations {
-		s, ok := NewSBOM(a)
-		if !ok || !c.fromSBOMSigner(a) {
+		if !c.fromSBOMSigner(a) {
+			continue
+		}
+		s, ok := NewSBOM(a) // last, because it copies the document
+		if !ok {
 			continue
 		}
 		q := quorums[s.Digest]
