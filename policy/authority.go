@@ -2,6 +2,9 @@ package policy
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -39,10 +42,7 @@ func (a Authority) String() string {
 	case a.Notary != nil:
 		return "the Notary Project identity " + strings.Join(a.Notary.Identities, " or ")
 	}
-	id := a.ID
-	if block, _ := pem.Decode(a.PublicKey); block != nil { // of the key, whatever it is asked for beside
-		id = keyID(block.Bytes)
-	}
+	id := a.keyID()
 	text := "the key " + id[:min(len(id), len("sha256:")+12)]
 	if a.Name != "" {
 		text = fmt.Sprintf("the key %s (%s)", a.Name, id[:min(len(id), len("sha256:")+12)])
@@ -53,7 +53,7 @@ func (a Authority) String() string {
 	return text
 }
 
-// NewAuthority reads a public key in PEM (PKIX).
+// NewAuthority reads a public key in PEM (PKIX): ECDSA, RSA or Ed25519.
 func NewAuthority(text []byte) (Authority, error) {
 	block, rest := pem.Decode(bytes.TrimSpace(text))
 	switch {
@@ -64,13 +64,27 @@ func NewAuthority(text []byte) (Authority, error) {
 	case len(bytes.TrimSpace(rest)) > 0:
 		return Authority{}, errors.New("more than one PEM block; name one key a file")
 	}
-	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+	public, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
 		return Authority{}, fmt.Errorf("no public key in PKIX form: %w", err)
+	}
+	switch public.(type) {
+	case *ecdsa.PublicKey, *rsa.PublicKey, ed25519.PublicKey:
+	default: // X25519 for one, which agrees on keys and signs nothing
+		return Authority{}, fmt.Errorf("a key of type %T; write one of ECDSA, RSA or Ed25519", public)
 	}
 	return Authority{
 		ID:        keyID(block.Bytes),
 		PublicKey: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: block.Bytes}),
 	}, nil
+}
+
+// keyID names the authority's key, whatever is asked for beside it.
+func (a Authority) keyID() string {
+	if block, _ := pem.Decode(a.PublicKey); block != nil {
+		return keyID(block.Bytes)
+	}
+	return a.ID
 }
 
 // keyID names a key by its PKIX DER form.

@@ -64,7 +64,7 @@ type evaluation struct {
 	evidence *Evidence
 	now      time.Time
 	findings []Finding
-	sboms    map[string]bool // digests of the documents that the policy accepts; nil until asked for
+	sboms    []SBOM // that the policy accepts; nil until asked for
 }
 
 // add records a finding, its text made safe to show.

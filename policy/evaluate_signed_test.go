@@ -264,7 +264,12 @@ func TestWhoSignedForTheNotaryProject(t *testing.T) {
 		{"a stranger", threshold("1", notaryRed), []by{fails(policy.UnknownSigner, "")}, policy.VerdictRejected, "somebody else"},
 		{"one certificate that is two authorities", threshold("2", notaryAll+", "+notaryRed), []by{notary("O=acme", "OU=red")}, policy.VerdictPending, "only 1 of 2"},
 		{"one certificate that is two authorities, twice", threshold("2", notaryAll+", "+notaryRed), []by{notary("O=acme", "OU=red"), notary("OU=red", "O=acme")}, policy.VerdictPending, "only 1 of 2"},
-		{"two certificates, one of them two authorities", threshold("2", notaryAll+", "+notaryRed), []by{notary("O=acme", "OU=red"), notary("O=acme")}, policy.VerdictPromoted, ""},
+		{"two certificates, one of them two authorities", threshold("2", notaryAll+", "+notaryRed), []by{with("sha256:1", notary("O=acme", "OU=red")), with("sha256:2", notary("O=acme"))}, policy.VerdictPromoted, ""},
+		{"one certificate, which is two authorities with a timestamp", threshold("2", notaryAll+", "+notaryRed), []by{with("sha256:1", notary("O=acme", "OU=red")), with("sha256:1", notary("O=acme"))}, policy.VerdictPending, "only 1 of 2"},
+		{"one certificate, which is another authority with a timestamp", threshold("2", notaryAll+", "+notaryRed), []by{with("sha256:1", notary("OU=red")), with("sha256:1", notary("O=acme"))}, policy.VerdictPending, "only 1 of 2"},
+		{"certificates of which nobody knows which they are", threshold("2", notaryAll+", "+notaryRed), []by{notary("OU=red"), notary("O=acme")}, policy.VerdictPending, "only 1 of 2"},
+		{"a key, by itself and in a certificate", threshold("2", notaryAll+", "+keyA), []by{withKey("a", notary("O=acme")), key("a")}, policy.VerdictPending, "only 1 of 2"},
+		{"a key, and another in a certificate", threshold("2", notaryAll+", "+keyA), []by{withKey("b", notary("O=acme")), key("a")}, policy.VerdictPromoted, ""},
 		{"a certificate and a key", threshold("2", notaryAll+", "+keyA), []by{notary("O=acme"), key("a")}, policy.VerdictPromoted, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,13 +1,25 @@
 package policy
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"maps"
+)
 
 func (e *evaluation) checkRules() {
 	if len(e.spec.Rules) == 0 {
 		return
 	}
+	used := map[string]bool{}
+	for _, expr := range e.compiled.rules {
+		for _, name := range expr.uses {
+			used[name] = true
+		}
+	}
+	common, unshown := e.commonVariables(used)
 	for _, p := range e.evidence.Image.Platforms {
-		variables, err := e.variables(p)
+		variables, err := e.variables(p, common, used)
+		err = cmp.Or(unshown, err)
 		for i, rule := range e.spec.Rules {
 			if err != nil {
 				e.unknown(CheckRules, rule.Name, p.Name, "the evidence cannot be shown to an expression: "+err.Error(), operatorRemedy)
@@ -67,28 +79,47 @@ func (e *evaluation) unanswerable(rule Rule, expr *expression, p Platform) bool 
 	return true
 }
 
-// variables are what the expressions of spec.rules see of one platform.
-func (e *evaluation) variables(p Platform) (map[string]any, error) {
+// commonVariables are what the expressions of spec.rules see of all platforms,
+// as far as they use it: attestations are large.
+func (e *evaluation) commonVariables(used map[string]bool) (map[string]any, error) {
+	variables := map[string]any{"now": e.now.UTC()}
+	return variables, show(variables, used, map[string]func() any{
+		"subject": func() any { return e.evidence.Subject }, "push": func() any { return e.evidence.Push },
+		"signatures":   func() any { return e.shownSignatures() },
+		"attestations": func() any { return e.shownAttestations() },
+	})
+}
+
+// variables are what they see of one platform, beside what they see of all.
+func (e *evaluation) variables(p Platform, common map[string]any, used map[string]bool) (map[string]any, error) {
 	scan := p.Scan
 	if scan == nil {
 		scan = &Scan{}
 	}
 	p.Scan = nil
-	typed := map[string]any{
-		"subject": e.evidence.Subject, "push": e.evidence.Push, "image": p,
-		"signatures": e.shownSignatures(), "attestations": e.shownAttestations(),
-		"catalogue": scan.Catalogue.withDefault(), "os": scan.OS, "packages": scan.Packages, "vulnerabilities": scan.Vulnerabilities,
-	}
-	variables := map[string]any{"now": e.now.UTC()}
-	for name, v := range typed {
-		value, err := celValue(v)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		variables[name] = value
-	}
+	variables := maps.Clone(common)
+	err := show(variables, used, map[string]func() any{
+		"image": func() any { return p }, "catalogue": func() any { return scan.Catalogue.withDefault() },
+		"os": func() any { return scan.OS }, "packages": func() any { return scan.Packages },
+		"vulnerabilities": func() any { return scan.Vulnerabilities },
+	})
 	fillAbsent(variables)
-	return variables, nil
+	return variables, err
+}
+
+// show adds those of the values that are used, as CEL works on them.
+func show(variables map[string]any, used map[string]bool, values map[string]func() any) error {
+	for name, value := range values {
+		if !used[name] {
+			continue
+		}
+		shown, err := celValue(value())
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		variables[name] = shown
+	}
+	return nil
 }
 
 // fillAbsent gives what JSON leaves out or calls null an empty value, so that

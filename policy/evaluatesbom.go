@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -27,15 +28,18 @@ func (e *evaluation) foreignCatalogue(p Platform) string {
 }
 
 // acceptsDocument says whether an attestation that the policy accepts carries
-// the document. Documents are large, so they are hashed once an evaluation.
+// the document.
 func (e *evaluation) acceptsDocument(digest string) bool {
+	return slices.ContainsFunc(e.acceptedSBOMs(), func(s SBOM) bool { return s.Digest == digest })
+}
+
+// acceptedSBOMs are those that the policy accepts. Documents are large, so they
+// are hashed once an evaluation.
+func (e *evaluation) acceptedSBOMs() []SBOM {
 	if e.sboms == nil {
-		e.sboms = map[string]bool{}
-		for _, s := range e.compiled.acceptedSBOMs(e.evidence.Attestations) {
-			e.sboms[s.Digest] = true
-		}
+		e.sboms = append([]SBOM{}, e.compiled.acceptedSBOMs(e.evidence.Attestations)...)
 	}
-	return e.sboms[digest]
+	return e.sboms
 }
 
 // checkSBOM asks for the SBOM that the policy requires. Whether it agrees with
@@ -45,40 +49,75 @@ func (e *evaluation) checkSBOM() {
 	if s == nil || !s.Required {
 		return
 	}
-	q := newQuorum(e.compiled.groups(s.SignedBy...))
-	f := Finding{
-		Check: CheckAttestations, Rule: ruleSBOM,
-		Expected: fmt.Sprintf("an SBOM of type %s by %s", strings.Join(s.PredicateTypes, " or "), q),
-		Remedy: q.remedy("attest the SBOM as JSON", s.SignedBy) + q.command("cosign attest",
-			fmt.Sprintf("--type %s --predicate FILE REGISTRY/%s", cosignType(s.PredicateTypes), e.subject())),
-	}
 	if !e.singleImage() {
+		f := e.missingSBOM(newQuorum(e.compiled.groups(s.SignedBy...)), "")
 		f.Outcome, f.Reason, f.Found = OutcomeFail, ReasonAbsent, "an index; SBOMs of its platforms are not read"
 		f.Remedy = "push a single image, or ask the security team not to require an SBOM here"
 		e.add(f)
 		return
 	}
-	if len(e.compiled.acceptedSBOMs(e.evidence.Attestations)) > 0 {
+	if len(e.acceptedSBOMs()) > 0 {
 		return
-	}
-	var count tally
-	for _, a := range e.evidence.Attestations {
-		switch _, document := NewSBOM(a); {
-		case !slices.Contains(s.PredicateTypes, a.PredicateType) && (a.Result != Malformed || a.PredicateType != ""):
-		case !e.compiled.fromSBOMSigner(a):
-			count.add(e.standing(a.Result, a.VerifiedBy, a.Identities), a.Reason, a.Identities)
-		case !document:
-			count.add(Malformed, "the predicate is no JSON object", nil)
-		default:
-			q.add(a.Result, a.VerifiedBy, a.Identities)
-		}
 	}
 	if p, ok := e.problem(PartSignatures, ""); ok {
 		e.unknown(CheckAttestations, ruleSBOM, "", p.Reason, operatorRemedy)
 		return
 	}
-	f.Outcome, f.Reason, f.Found = e.classify(count, q.some(), "SBOM")
+	count, q, documents := e.refusedSBOMs()
+	some, what := q.some(), "attest the SBOM as JSON"
+	if documents > 1 {
+		some += fmt.Sprintf(" of the same document (there are %d different ones)", documents)
+		what = "attest the very same SBOM"
+	}
+	f := e.missingSBOM(q, what)
+	f.Outcome, f.Reason, f.Found = e.classify(count, some, "SBOM")
 	e.add(f)
+}
+
+// missingSBOM is the finding about an SBOM that not enough have signed.
+func (e *evaluation) missingSBOM(q *quorum, what string) Finding {
+	s := e.spec.SBOM
+	return Finding{
+		Check: CheckAttestations, Rule: ruleSBOM,
+		Expected: fmt.Sprintf("an SBOM of type %s by %s", strings.Join(s.PredicateTypes, " or "), q),
+		Remedy: q.remedy(what, s.SignedBy) + q.command("cosign attest",
+			fmt.Sprintf("--type %s --predicate FILE REGISTRY/%s", cosignType(s.PredicateTypes), e.subject())),
+	}
+}
+
+// refusedSBOMs counts what was found instead of an SBOM that the policy
+// accepts: what is none, and who signed the document that lacks the fewest
+// signers, of how many documents by some of them.
+func (e *evaluation) refusedSBOMs() (count tally, closest *quorum, documents int) {
+	s := e.spec.SBOM
+	quorums := map[string]*quorum{}
+	for _, a := range e.evidence.Attestations {
+		if !slices.Contains(s.PredicateTypes, a.PredicateType) && (a.Result != Malformed || a.PredicateType != "") {
+			continue
+		}
+		if !e.compiled.fromSBOMSigner(a) {
+			count.add(e.standing(a.proof()), a.Reason, a.Identities)
+			continue
+		}
+		document, ok := NewSBOM(a)
+		if !ok {
+			count.add(Malformed, "the predicate is no JSON object", nil)
+			continue
+		}
+		if quorums[document.Digest] == nil {
+			quorums[document.Digest] = newQuorum(e.compiled.groups(s.SignedBy...))
+		}
+		quorums[document.Digest].add(a.proof())
+	}
+	for _, digest := range slices.Sorted(maps.Keys(quorums)) {
+		if q := quorums[digest]; closest == nil || q.lacks() < closest.lacks() {
+			closest = q
+		}
+	}
+	if closest == nil {
+		closest = newQuorum(e.compiled.groups(s.SignedBy...))
+	}
+	return count, closest, len(quorums)
 }
 
 // singleImage says whether attestations about the subject are about what is

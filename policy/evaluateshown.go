@@ -2,6 +2,8 @@ package policy
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/json"
 	"slices"
 )
 
@@ -13,7 +15,7 @@ type shownSignature struct {
 	VerifiedBy []string        `json:"verifiedBy"`
 	Identities []shownIdentity `json:"identities"`
 	// SignedBy are the names of the policy's authorities that stand behind
-	// it.
+	// it; one with a threshold, only when it is reached.
 	SignedBy []string `json:"signedBy"`
 }
 
@@ -35,12 +37,18 @@ type shownIdentity struct {
 }
 
 // shownSignatures are the signatures as expressions see them: verified means
-// verified by an authority of this policy. Anybody can have a certificate, and
+// verified by an authority of this policy, with as many of its signers as it
+// takes. Anybody can have a certificate, and
 // another policy's keys are strangers here.
 func (e *evaluation) shownSignatures() []shownSignature {
 	shown := make([]shownSignature, 0, len(e.evidence.Signatures))
+	proofs := make([]proof, 0, len(e.evidence.Signatures))
 	for _, s := range e.evidence.Signatures {
-		names := e.names(s.Result, s.VerifiedBy, s.Identities)
+		proofs = append(proofs, s.proof())
+	}
+	standers := e.compiled.standers(proofs)
+	for _, s := range e.evidence.Signatures {
+		names := standers.behind(s.proof())
 		if s.Result == Verified && len(names) == 0 {
 			s.Result = UnknownSigner
 		}
@@ -54,8 +62,19 @@ func (e *evaluation) shownSignatures() []shownSignature {
 // look for.
 func (e *evaluation) shownAttestations() []shownAttestation {
 	shown := make([]shownAttestation, 0, len(e.evidence.Attestations))
+	statements := make([]string, 0, len(e.evidence.Attestations))
+	proofs := map[string][]proof{}
 	for _, a := range e.evidence.Attestations {
-		names := e.names(a.Result, a.VerifiedBy, a.Identities)
+		statement := a.statement()
+		statements = append(statements, statement)
+		proofs[statement] = append(proofs[statement], a.proof())
+	}
+	behind := map[string]standers{}
+	for statement, kind := range proofs {
+		behind[statement] = e.compiled.standers(kind)
+	}
+	for i, a := range e.evidence.Attestations {
+		names := behind[statements[i]].behind(a.proof())
 		if a.Result == Verified && len(names) == 0 {
 			a.Result = UnknownSigner
 		}
@@ -90,12 +109,12 @@ func shownIdentities(identities []Identity) []shownIdentity {
 func (e *evaluation) inputs() []Input {
 	var all []Input
 	for _, s := range e.evidence.Signatures {
-		if e.compiled.knows(s.Result, s.VerifiedBy, s.Identities) {
+		if e.compiled.knows(s.proof()) {
 			all = append(all, Input{s.Manifest, s.Digest})
 		}
 	}
 	for _, a := range e.evidence.Attestations {
-		if e.compiled.knows(a.Result, a.VerifiedBy, a.Identities) {
+		if e.compiled.knows(a.proof()) {
 			all = append(all, Input{a.Manifest, a.Digest})
 		}
 	}
@@ -105,15 +124,46 @@ func (e *evaluation) inputs() []Input {
 	return slices.Compact(all)
 }
 
-// names lists the authorities, by their names in the policy, that stand behind
-// a piece of evidence.
-func (e *evaluation) names(result Verification, verifiedBy []string, identities []Identity) []string {
+// standers are the authorities that stand behind evidence of one kind: all of
+// whose signers that it takes are among those who signed it.
+type standers struct {
+	signers  map[string]group // the policy's, by name
+	complete map[string]bool
+}
+
+// standers finds the authorities that stand behind evidence of one kind.
+func (c *Compiled) standers(kind []proof) standers {
+	s := standers{signers: c.signers, complete: map[string]bool{}}
+	for name, g := range c.signers {
+		q := newQuorum([]group{g})
+		for _, p := range kind {
+			q.add(p)
+		}
+		s.complete[name] = q.reached()
+	}
+	return s
+}
+
+// behind lists those, by their names in the policy, of which somebody signed a
+// piece of the evidence.
+func (s standers) behind(p proof) []string {
 	names := []string{}
-	for name, g := range e.compiled.signers {
-		if _, who := g.signedBy(result, verifiedBy, identities); len(who) > 0 {
+	for name, g := range s.signers {
+		if _, who := g.signedBy(p); len(who) > 0 && s.complete[name] {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// statement tells what is attested apart, of a type: signers of different
+// statements are not several signers of one.
+func (a Attestation) statement() string {
+	predicate, err := json.Marshal(a.Predicate) // as evidence is recorded
+	if err != nil {
+		predicate = a.Predicate
+	}
+	sum := sha256.Sum256(predicate)
+	return a.PredicateType + " " + string(sum[:])
 }

@@ -21,8 +21,8 @@ func (e *evaluation) checkSignature(rule string, names []string) {
 	q := newQuorum(e.compiled.groups(names...))
 	count := tally{wanted: q}
 	for _, s := range e.evidence.Signatures {
-		if !q.add(s.Result, s.VerifiedBy, s.Identities) {
-			count.add(e.standing(s.Result, s.VerifiedBy, s.Identities), s.Reason, s.Identities)
+		if !q.add(s.proof()) {
+			count.add(e.standing(s.proof()), s.Reason, s.Identities)
 		}
 	}
 	if q.reached() {
@@ -64,15 +64,15 @@ func (e *evaluation) checkAttestation(rule Attested, expr *expression) {
 		if a.PredicateType != rule.PredicateType && (a.Result != Malformed || a.PredicateType != "") {
 			continue
 		}
-		if !q.is(a.Result, a.VerifiedBy, a.Identities) {
-			count.add(e.standing(a.Result, a.VerifiedBy, a.Identities), a.Reason, a.Identities)
+		if !q.is(a.proof()) {
+			count.add(e.standing(a.proof()), a.Reason, a.Identities)
 			continue
 		}
 		if why := e.holdsFor(expr, a.Predicate); why != "" {
 			refused = max(refused, why)
 			continue
 		}
-		q.add(a.Result, a.VerifiedBy, a.Identities)
+		q.add(a.proof())
 	}
 	if q.reached() {
 		return
@@ -125,11 +125,11 @@ func (e *evaluation) holdsFor(expr *expression, predicate json.RawMessage) strin
 
 // standing is what a verified piece of evidence is to this policy: one by
 // nobody that it knows is a stranger's.
-func (e *evaluation) standing(result Verification, verifiedBy []string, identities []Identity) Verification {
-	if result == Verified && len(identities) > 0 && !e.compiled.knows(result, verifiedBy, identities) {
+func (e *evaluation) standing(p proof) Verification {
+	if p.result == Verified && len(p.identities) > 0 && !e.compiled.knows(p) {
 		return UnknownSigner
 	}
-	return result
+	return p.result
 }
 
 // tally counts what was found instead of what was wanted.

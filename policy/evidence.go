@@ -112,7 +112,11 @@ type Signature struct {
 	Result     Verification `json:"result"`
 	VerifiedBy []string     `json:"verifiedBy,omitempty"` // IDs of authorities with a key or a Notary Project certificate
 	Identities []Identity   `json:"identities,omitempty"` // of its certificate, one for each trust root that it chains to
-	Reason     string       `json:"reason,omitempty"`     // why Result is not Verified
+	// Certificate tells the Notary Project's signers apart: "sha256:" and the
+	// hex SHA-256 of the signing certificate's SubjectPublicKeyInfo. Empty for
+	// all others, and in evidence from before it was recorded.
+	Certificate string `json:"certificate,omitempty"`
+	Reason      string `json:"reason,omitempty"` // why Result is not Verified
 }
 
 // Attestation is one in-toto statement in a DSSE envelope that was found for

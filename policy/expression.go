@@ -21,6 +21,7 @@ func scanVariables() []string { return []string{"catalogue", "os", "packages", "
 // expression is a compiled CEL expression that yields true or false.
 type expression struct {
 	program     cel.Program
+	uses        []string // variables
 	needsScan   bool
 	needsVuln   bool
 	needsSigned bool // signatures or attestations
@@ -51,7 +52,7 @@ func compileExpression(text string, variables ...string) (*expression, error) {
 	}
 	used := identifiers(checked)
 	e := &expression{
-		program: program, needsVuln: slices.Contains(used, "vulnerabilities"),
+		program: program, uses: used, needsVuln: slices.Contains(used, "vulnerabilities"),
 		needsSigned: slices.Contains(used, "signatures") || slices.Contains(used, "attestations"),
 	}
 	for _, v := range scanVariables() {

@@ -104,10 +104,10 @@ func Claims() []string {
 // about.
 func newKeyless(ref KeylessReference) (_ Authority, key string, err error) {
 	k := &Keyless{claims: map[string]*regexp.Regexp{}}
-	if k.issuer, err = oneOf(ref.Issuer, ref.IssuerRegExp, anyURL); err != nil {
+	if k.issuer, err = oneOf(ref.Issuer, ref.IssuerRegExp, strangers()...); err != nil {
 		return Authority{}, keyOf("issuer", ref.Issuer, ref.IssuerRegExp), err
 	}
-	if k.identity, err = oneOf(ref.Identity, ref.IdentityRegExp, anyURL, anyMail); err != nil {
+	if k.identity, err = oneOf(ref.Identity, ref.IdentityRegExp, strangers()...); err != nil {
 		return Authority{}, keyOf("identity", ref.Identity, ref.IdentityRegExp), err
 	}
 	for _, name := range slices.Sorted(maps.Keys(ref.Claims)) {
@@ -135,9 +135,9 @@ func keyOf(key, glob, expression string) string {
 }
 
 // oneOf compiles a glob or a regular expression for the whole value. A pattern
-// that takes any of the strangers is a mistake: everybody can have a
-// certificate.
-func oneOf(glob, expression string, strangers ...string) (*regexp.Regexp, error) {
+// that takes all of one kind of strangers is a mistake: everybody can have a
+// certificate. A value without a * is meant as it is.
+func oneOf(glob, expression string, strangers ...[]string) (*regexp.Regexp, error) {
 	pattern := expression
 	switch {
 	case glob == "" && expression == "":
@@ -158,8 +158,13 @@ func oneOf(glob, expression string, strangers ...string) (*regexp.Regexp, error)
 	if err != nil {
 		return nil, fmt.Errorf("no regular expression: %w", err)
 	}
-	if slices.ContainsFunc(append(strangers, "", "~anybody~"), compiled.MatchString) {
-		return nil, fmt.Errorf("%q takes anything; name who it has to be", glob+expression)
+	if glob != "" && !strings.Contains(glob, "*") {
+		return compiled, nil
+	}
+	for _, kind := range append(strangers, []string{""}, []string{"~anybody~"}) {
+		if !slices.ContainsFunc(kind, func(who string) bool { return !compiled.MatchString(who) }) {
+			return nil, fmt.Errorf("%q takes anything, such as %q; name who it has to be", glob+expression, kind[0])
+		}
 	}
 	return compiled, nil
 }
@@ -184,9 +189,18 @@ func globPattern(glob string) string {
 	}
 }
 
-// anyURL and anyMail are identities that nobody has. What takes them takes
-// every identity of their kind.
-const (
-	anyURL  = "https://~anybody~.example/~anybody~"
-	anyMail = "~anybody~@~anybody~.example"
-)
+// strangers are issuers and identities that no policy means, by kind: with no
+// name that anybody has, by themselves, and with names such as everybody can
+// have, several where one of them may be a policy's own example.
+func strangers() [][]string {
+	return [][]string{
+		{"https://~anybody~.example/~anybody~"},
+		{"~anybody~@~anybody~.example"},
+		{"https://example.com", "https://nobody-we-know.com"},
+		{"https://example.com/anybody", "https://nobody-we-know.com/somebody"},
+		{"anybody@example.com", "somebody@nobody-we-know.com"},
+		{"https://github.com/nobody-we-know/app/.github/workflows/x.yml@refs/heads/main"},
+		{"https://github.com/nobody-we-know/app/.github/workflows/x.yml@refs/tags/v1.2.3"},
+		{"https://gitlab.com/nobody-we-know/app//.gitlab-ci.yml@refs/heads/main"},
+	}
+}

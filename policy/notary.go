@@ -1,12 +1,11 @@
 package policy
 
 import (
-	"cmp"
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Notary says which signatures of the Notary Project count. The level of
@@ -19,11 +18,11 @@ type Notary struct {
 
 // newNotary reads a Notary Project entry.
 func newNotary(ref NotaryReference) (_ Authority, key string, err error) {
-	if err := checkCertificates(ref.Certificates); err != nil {
+	if err := checkCertificates(ref.Certificates, false); err != nil {
 		return Authority{}, "certificateFile", err
 	}
 	if ref.TimestampCertificates != "" {
-		if err := checkCertificates(ref.TimestampCertificates); err != nil {
+		if err := checkCertificates(ref.TimestampCertificates, true); err != nil {
 			return Authority{}, "timestampCertificateFile", err
 		}
 	}
@@ -40,55 +39,39 @@ func newNotary(ref NotaryReference) (_ Authority, key string, err error) {
 	}}, "", nil
 }
 
-const subjectExample = "x509.subject: C=US, ST=WA, O=acme"
+// maxCertificates bounds the certificates of one kind.
+const maxCertificates = 100
 
-// checkSubject finds what would make every verification fail later: a
-// subject has to name country, state and organisation (Notary Project,
-// trust-store-trust-policy.md, "Trusted Identities Constraints").
-func checkSubject(id string) error {
-	name, ok := strings.CutPrefix(id, "x509.subject:")
-	if !ok {
-		return errors.New("x509.subject: is not what it begins with")
-	}
-	if len(id) > maxNotaryIdentity {
-		return fmt.Errorf("%d bytes; the limit is %d", len(id), maxNotaryIdentity)
-	}
-	seen := map[string]bool{}
-	for attribute := range strings.SplitSeq(strings.ReplaceAll(name, `\,`, " "), ",") {
-		kind, value, _ := strings.Cut(attribute, "=")
-		kind = strings.ToUpper(strings.TrimSpace(kind))
-		if kind == "S" {
-			kind = "ST"
-		}
-		if seen[kind] || strings.TrimSpace(value) == "" {
-			return fmt.Errorf("%s is empty or there twice", cmp.Or(kind, "an attribute"))
-		}
-		seen[kind] = true
-	}
-	if !seen["C"] || !seen["ST"] || !seen["O"] {
-		return errors.New("one of C, ST and O is missing")
-	}
-	return nil
-}
-
-// maxNotaryIdentity bounds a distinguished name, in bytes.
-const maxNotaryIdentity = 1024
-
-func checkCertificates(text string) error {
+// checkCertificates finds what would make every verification fail later.
+// Those of timestamp authorities have to be roots.
+func checkCertificates(text string, timestamps bool) error {
 	rest := []byte(text)
 	for n := 0; ; n++ {
 		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			if n == 0 {
-				return errors.New("no PEM certificate; name a file with the certificates of the authorities")
-			}
+		block, rest = pem.Decode(rest)
+		switch {
+		case block == nil && n == 0:
+			return errors.New("no PEM certificate; name a file with the certificates of the authorities")
+		case block == nil:
 			return nil
-		}
-		if block.Type != "CERTIFICATE" {
+		case n == maxCertificates:
+			return fmt.Errorf("more than %d certificates; name only those of the authorities you trust", maxCertificates)
+		case block.Type != "CERTIFICATE":
 			return fmt.Errorf("a PEM block of type %s among the certificates", clean(block.Type))
 		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		c, err := x509.ParseCertificate(block.Bytes)
+		switch {
+		case err != nil:
 			return fmt.Errorf("certificate %d: %w", n+1, err)
+		case timestamps && (!c.IsCA || !selfSigned(c)):
+			return fmt.Errorf("certificate %d is no root authority; name the root of the timestamp authority", n+1)
+		case !c.IsCA && !selfSigned(c):
+			return fmt.Errorf("certificate %d is neither an authority nor self-signed; name the one that issued it", n+1)
 		}
 	}
+}
+
+func selfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawSubject, c.RawIssuer) &&
+		c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }

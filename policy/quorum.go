@@ -25,19 +25,19 @@ func newQuorum(groups []group) *quorum {
 }
 
 // is says whether a piece of evidence is by somebody of the groups.
-func (q *quorum) is(result Verification, verifiedBy []string, identities []Identity) bool {
+func (q *quorum) is(p proof) bool {
 	return slices.ContainsFunc(q.groups, func(g group) bool {
-		_, who := g.signedBy(result, verifiedBy, identities)
+		_, who := g.signedBy(p)
 		return len(who) > 0
 	})
 }
 
 // add counts a piece of evidence, and says whether it is by somebody of the
 // groups.
-func (q *quorum) add(result Verification, verifiedBy []string, identities []Identity) bool {
+func (q *quorum) add(p proof) bool {
 	counts := false
 	for i, g := range q.groups {
-		signer, who := g.signedBy(result, verifiedBy, identities)
+		signer, who := g.signedBy(p)
 		merge(q.signers[i], signer, who)
 		counts = counts || len(who) > 0
 	}
@@ -81,6 +81,12 @@ func (q *quorum) closest() (i, signed int) {
 		}
 	}
 	return i, signed
+}
+
+// lacks returns how many signers the closest group lacks.
+func (q *quorum) lacks() int {
+	i, signed := q.closest()
+	return q.groups[i].threshold - signed
 }
 
 // signedAs says whether somebody signed as an authority.

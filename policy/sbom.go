@@ -85,8 +85,11 @@ func (c *Compiled) acceptedSBOMs(attestations []Attestation) []SBOM {
 	var accepted []SBOM
 	quorums := map[string]*quorum{}
 	for _, a := range attestations {
-		s, ok := NewSBOM(a)
-		if !ok || !c.fromSBOMSigner(a) {
+		if !c.fromSBOMSigner(a) {
+			continue
+		}
+		s, ok := NewSBOM(a) // last, because it copies the document
+		if !ok {
 			continue
 		}
 		q := quorums[s.Digest]
@@ -94,7 +97,7 @@ func (c *Compiled) acceptedSBOMs(attestations []Attestation) []SBOM {
 			q = newQuorum(c.groups(c.policy.Spec.SBOM.SignedBy...))
 			quorums[s.Digest] = q
 		}
-		q.add(a.Result, a.VerifiedBy, a.Identities)
+		q.add(a.proof())
 		accepted = append(accepted, s)
 	}
 	accepted = slices.DeleteFunc(accepted, func(s SBOM) bool { return !quorums[s.Digest].reached() })
@@ -109,7 +112,7 @@ func (c *Compiled) acceptedSBOMs(attestations []Attestation) []SBOM {
 func (c *Compiled) fromSBOMSigner(a Attestation) bool {
 	s := c.policy.Spec.SBOM
 	return s != nil && slices.Contains(s.PredicateTypes, a.PredicateType) &&
-		newQuorum(c.groups(s.SignedBy...)).is(a.Result, a.VerifiedBy, a.Identities)
+		newQuorum(c.groups(s.SignedBy...)).is(a.proof())
 }
 
 // checkSBOM comes after the rules, which say whether a scan is needed.

@@ -3,27 +3,39 @@ package policy
 import (
 	"cmp"
 	"slices"
-	"strings"
 )
+
+// proof is what verification said about one piece of evidence.
+type proof struct {
+	result      Verification
+	verifiedBy  []string
+	identities  []Identity
+	certificate string
+}
+
+func (s Signature) proof() proof { return proof{s.Result, s.VerifiedBy, s.Identities, s.Certificate} }
+
+// proof has no certificate: the Notary Project attests nothing.
+func (a Attestation) proof() proof { return proof{a.Result, a.VerifiedBy, a.Identities, ""} }
 
 // signedBy tells who signed a piece of evidence, of the authorities of a group:
 // a name for the signer, and the indexes of the authorities that he is. A piece
 // of evidence has one signature, so it is one signer's, under however many
 // names he is known. Nobody has no name and no authority.
-func (g group) signedBy(result Verification, verifiedBy []string, identities []Identity) (signer string, authorities []int) {
-	if result != Verified {
+func (g group) signedBy(p proof) (signer string, authorities []int) {
+	if p.result != Verified {
 		return "", nil
 	}
-	var people, keys, notaries []string
+	var people, keys []string
 	for i, a := range g.anyOf {
-		is := slices.Contains(verifiedBy, a.ID)
+		is := slices.Contains(p.verifiedBy, a.ID)
 		switch {
 		case is && a.Notary != nil:
-			notaries = append(notaries, a.ID)
+			keys = append(keys, cmp.Or(p.certificate, unnamed))
 		case is: // the key with a log and the key without one are one signer
-			keys = append(keys, string(a.PublicKey))
+			keys = append(keys, a.keyID())
 		}
-		for _, id := range identities {
+		for _, id := range p.identities {
 			if a.Matches(id) {
 				is = true
 				people = append(people, id.key())
@@ -38,14 +50,13 @@ func (g group) signedBy(result Verification, verifiedBy []string, identities []I
 		signer = "identity " + slices.Min(people)
 	case len(keys) > 0:
 		signer = "key " + slices.Min(keys)
-	case len(notaries) > 0:
-		// The evidence does not say which certificate it was, but one
-		// certificate is always the same authorities.
-		slices.Sort(notaries)
-		signer = "notary " + strings.Join(notaries, " ")
 	}
 	return signer, authorities
 }
+
+// unnamed is the signer of all Notary Project signatures whose evidence does
+// not say which certificate it was: together they count once.
+const unnamed = "notary"
 
 // matched counts those who signed: pairs of one signer and one authority, no
 // signer and no authority in two of them. Somebody who is two of the
@@ -103,7 +114,7 @@ func merge(all map[string][]int, signer string, authorities []int) {
 
 // knows says whether one of the policy's authorities stands behind a piece of
 // evidence.
-func (c *Compiled) knows(result Verification, verifiedBy []string, identities []Identity) bool {
-	_, known := group{anyOf: c.authorities}.signedBy(result, verifiedBy, identities)
+func (c *Compiled) knows(p proof) bool {
+	_, known := group{anyOf: c.authorities}.signedBy(p)
 	return len(known) > 0
 }

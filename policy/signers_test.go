@@ -85,6 +85,8 @@ type piece struct {
 	identities []policy.Identity
 	reason     string
 	predicate  string // of an attestation; {} when empty
+	// certificate is that of a Notary Project signature.
+	certificate string
 }
 
 // by makes a piece of evidence by somebody whom a policy names.
@@ -130,6 +132,29 @@ func notary(units ...string) by {
 			}))
 		}
 		return p
+	}
+}
+
+// with signs with a Notary Project certificate of which the evidence says
+// which one it is.
+func with(certificate string, signer by) by {
+	return func(tb testing.TB, f files, c *policy.Compiled) piece {
+		tb.Helper()
+		p := signer(tb, f, c)
+		p.certificate = certificate
+		return p
+	}
+}
+
+// withKey is with, where the certificate is for one of the keys.
+func withKey(name string, signer by) by {
+	return func(tb testing.TB, f files, c *policy.Compiled) piece {
+		tb.Helper()
+		a, err := policy.NewAuthority(f[name+".pub"])
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return with(a.ID, signer)(tb, f, c)
 	}
 }
 
@@ -201,6 +226,7 @@ func evidence(tb testing.TB, f files, c *policy.Compiled, attestations bool, pie
 		if !attestations {
 			ev.Signatures = append(ev.Signatures, policy.Signature{
 				Form: "bundle", Manifest: manifest, Result: p.result, VerifiedBy: p.verifiedBy, Identities: p.identities, Reason: p.reason,
+				Certificate: p.certificate,
 			})
 			continue
 		}

@@ -35,7 +35,7 @@ func newCertificate(tb testing.TB) []byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), BasicConstraintsValid: true, IsCA: true}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		tb.Fatal(err)
@@ -126,7 +126,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"an empty key file":          {"keys/ci.pub", "empty.pub", `p.yaml:11:25: spec.signatures[0].anyOf[0].keyFile: empty.pub is empty`},
 		"a Notary subject for all":   {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: ca.pem, identities: ["*"]}}`, `p.yaml:11:62: spec.signatures[0].anyOf[0].notary.identities: "*": x509.subject: is not what it begins with`},
 		"half a Notary subject":      {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: ca.pem, identities: ["x509.subject: O=acme"]}}`, `p.yaml:11:62: spec.signatures[0].anyOf[0].notary.identities: "x509.subject: O=acme": one of C, ST and O is missing`},
-		"an attribute twice":         {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: ca.pem, identities: ["x509.subject: C=US, ST=WA, S=WA, O=acme"]}}`, `p.yaml:11:62: spec.signatures[0].anyOf[0].notary.identities: "x509.subject: C=US, ST=WA, S=WA, O=acme": ST is empty or there twice`},
+		"an attribute twice":         {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: ca.pem, identities: ["x509.subject: C=US, ST=WA, S=WA, O=acme"]}}`, `p.yaml:11:62: spec.signatures[0].anyOf[0].notary.identities: "x509.subject: C=US, ST=WA, S=WA, O=acme": ST is there twice`},
 		"a key as certificates":      {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: keys/ci.pub, identities: ["x509.subject: C=US, ST=WA, O=acme"]}}`, `p.yaml:11:42: spec.signatures[0].anyOf[0].notary.certificateFile: a PEM block of type PUBLIC KEY among the certificates`},
 		"Notary for attestations":    {"{keyFile: keys/ci.pub}", `{notary: {certificateFile: ca.pem, identities: ["x509.subject: C=US, ST=WA, O=acme"]}}`, `p.yaml:13:98: spec.attestations[0].signedBy[0]: "ci" can never attest`},
 		"one name twice":             {"signedBy: [ci]", "signedBy: [ci, ci]", `p.yaml:13:102: spec.attestations[0].signedBy[1]: "ci" is there twice`},

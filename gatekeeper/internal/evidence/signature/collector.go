@@ -182,6 +182,7 @@ func (j *job) file(form, manifest, digest string, a verify.Answer) {
 	if !a.Attestation {
 		j.found.Signatures = append(j.found.Signatures, policy.Signature{
 			Form: form, Manifest: manifest, Digest: digest, Result: a.Result, VerifiedBy: a.VerifiedBy, Identities: a.Identities, Reason: a.Reason,
+			Certificate: a.Certificate,
 		})
 		return
 	}

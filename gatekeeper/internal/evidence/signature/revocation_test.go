@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -296,6 +297,11 @@ func TestRevocation(t *testing.T) {
 			}
 			if err != nil || len(got.Signatures) != 1 || got.Signatures[0].Result != tt.want || !strings.Contains(got.Signatures[0].Reason, tt.text) {
 				t.Errorf("%+v, %v; want %s with %q", got, err, tt.want, tt.text)
+			}
+			// It is called by its key, as a policy calls that key.
+			key := sha256.Sum256(certs["signer"].RawSubjectPublicKeyInfo)
+			if tt.want == policy.Verified && got.Signatures[0].Certificate != fmt.Sprintf("sha256:%x", key) {
+				t.Errorf("signed by the certificate %q, want that of %x", got.Signatures[0].Certificate, key)
 			}
 		})
 	}

@@ -39,6 +39,7 @@ const (
 type Signer struct {
 	Subject     string    // the signing certificate's subject, as RFC 4514 writes it
 	Fingerprint string    // SHA-256 of the signing certificate, in hex
+	Key         string    // SHA-256 of its SubjectPublicKeyInfo, in hex: who signs, however often the certificate is renewed
 	Root        string    // SHA-256 of the trusted certificate its chain leads to, in hex
 	SignedAt    time.Time // what the signer claims; nobody vouches for it
 	Timestamp   time.Time // what a trusted authority vouches for; zero without TimestampRoots
@@ -125,7 +126,7 @@ func (v *Verifier) judge(ctx context.Context, info *signature.SignerInfo, now ti
 	}
 	leaf := info.CertificateChain[0]
 	return Signer{
-		Subject: bounded(leaf.Subject.String()), Fingerprint: fingerprint(leaf), Root: fingerprint(root),
+		Subject: bounded(leaf.Subject.String()), Fingerprint: fingerprint(leaf.Raw), Key: fingerprint(leaf.RawSubjectPublicKeyInfo), Root: fingerprint(root.Raw),
 		SignedAt: info.SignedAttributes.SigningTime, Timestamp: timestamp, Expires: expires,
 	}, nil
 }
@@ -148,7 +149,7 @@ func (v *Verifier) authority(info *signature.SignerInfo) (*x509.Certificate, err
 	return root, nil
 }
 
-func fingerprint(c *x509.Certificate) string {
-	sum := sha256.Sum256(c.Raw)
+func fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])
 }

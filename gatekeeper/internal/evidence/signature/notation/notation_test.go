@@ -29,6 +29,11 @@ func sum(c *x509.Certificate) string {
 	return hex.EncodeToString(s[:])
 }
 
+func keySum(c *x509.Certificate) string {
+	s := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(s[:])
+}
+
 // forms are the two kinds of envelope.
 func forms() map[string]string {
 	return map[string]string{"JWS": notation.MediaTypeJWS, "COSE": notation.MediaTypeCOSE}
@@ -54,7 +59,7 @@ func TestVerifyGood(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := notation.Signer{
-				Subject: leaf.cert.Subject.String(), Fingerprint: sum(leaf.cert), Root: sum(ca.root.cert),
+				Subject: leaf.cert.Subject.String(), Fingerprint: sum(leaf.cert), Key: keySum(leaf.cert), Root: sum(ca.root.cert),
 				SignedAt: ca.now, Expires: expires,
 			}
 			if diff := cmp.Diff(want, got); diff != "" {

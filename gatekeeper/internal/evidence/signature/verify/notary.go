@@ -55,7 +55,7 @@ func (t *Trusted) notary(item Item) (Answer, error) {
 	known := &inquiry{known: item.Revoked}
 	for _, n := range t.notaries {
 		asked := len(known.open)
-		_, err := n.verifier.With(known).Verify(context.Background(), item.Data, item.MediaType, item.Subject, item.At)
+		signer, err := n.verifier.With(known).Verify(context.Background(), item.Data, item.MediaType, item.Subject, item.At)
 		if errors.Is(err, errNotKnown) {
 			continue
 		}
@@ -63,6 +63,7 @@ func (t *Trusted) notary(item Item) (Answer, error) {
 		switch {
 		case err == nil:
 			who.keys = append(who.keys, n.id)
+			who.certificate = "sha256:" + signer.Key
 		case errors.Is(err, notation.ErrMalformed):
 			return malformed("%v", err).answer(), nil
 		case errors.Is(err, notation.ErrInvalid):

@@ -62,6 +62,7 @@ type Answer struct {
 	Result        policy.Verification `json:"result"`
 	VerifiedBy    []string            `json:"verifiedBy,omitempty"` // IDs of keys and Notary Project authorities
 	Identities    []policy.Identity   `json:"identities,omitempty"`
+	Certificate   string              `json:"certificate,omitempty"` // of the Notary Project: see policy.Signature
 	PredicateType string              `json:"predicateType,omitempty"`
 	Predicate     []byte              `json:"predicate,omitempty"` // JSON; only when Result is Verified
 	Reason        string              `json:"reason,omitempty"`    // why Result is not Verified
@@ -109,9 +110,10 @@ func invalid(format string, args ...any) *refusal {
 
 // signers collects who stands behind an item, and why others do not.
 type signers struct {
-	keys       []string
-	identities []policy.Identity
-	invalid    []string // of somebody we trust, but broken
+	keys        []string
+	identities  []policy.Identity
+	certificate string   // of the Notary Project
+	invalid     []string // of somebody we trust, but broken
 }
 
 // answer is a verification when anybody signed; what a trusted certificate
@@ -121,7 +123,7 @@ func (s signers) answer() Answer {
 	slices.SortFunc(s.identities, func(a, b policy.Identity) int { return strings.Compare(a.TrustRoot, b.TrustRoot) })
 	switch {
 	case len(s.keys)+len(s.identities) > 0:
-		return Answer{Result: policy.Verified, VerifiedBy: slices.Compact(s.keys), Identities: s.identities}
+		return Answer{Result: policy.Verified, VerifiedBy: slices.Compact(s.keys), Identities: s.identities, Certificate: s.certificate}
 	case len(s.invalid) > 0:
 		slices.Sort(s.invalid)
 		return invalid("%s", strings.Join(s.invalid, "; ")).answer()
