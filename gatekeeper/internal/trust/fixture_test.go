@@ -265,7 +265,7 @@ func newWorld(t *testing.T, root trust.Root, dir string) *world {
 	t.Helper()
 	w := &world{dir: dir, log: &bytes.Buffer{}, now: time.Now()}
 	w.Store = trust.New([]trust.Root{root}, trust.Deps{
-		Dir: dir, Client: http.DefaultClient, Now: func() time.Time { return w.now }, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+		Dir: dir, Client: &http.Client{}, Now: func() time.Time { return w.now }, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	})
 	return w
 }

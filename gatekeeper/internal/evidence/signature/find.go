@@ -202,7 +202,6 @@ func (j *job) verified(ctx context.Context, d ocispec.Descriptor, limit int64, r
 	if err == nil && compressed(data) && d.Size < limit {
 		// It may become as large as the limit allows. It is read again, so
 		// that nothing is held that does not count while it waits.
-		data = nil
 		release()
 		data, release, err = j.read(ctx, d, limit)
 	}

@@ -31,8 +31,7 @@ func TestWhatIsNotKnownHoldsUpNothingElse(t *testing.T) {
 	}{
 		"the trust root of certificates": {policy.Authority{ID: "keyless", Keyless: &policy.Keyless{}, TrustRoot: "down"}, "trust root down"},
 		"the trust root of a key":        {policy.Authority{ID: "logged", PublicKey: newSigner(t, "Ed25519").authority.PublicKey, TrustRoot: "down"}, "trust root down"},
-		"a revocation": {policy.Authority{ID: "notary", Notary: &policy.Notary{Certificates: w.root.pem(), Identities: []string{"*"}}},
-			"could not decide"},
+		"a revocation":                   {policy.Authority{ID: "notary", Notary: &policy.Notary{Certificates: w.root.pem(), Identities: []string{"*"}}}, "could not decide"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
