@@ -129,7 +129,7 @@ func takeSBOM(matching []*policy.Compiled) bool {
 	return true
 }
 
-// authorities lists every key that one of the policies names, once.
+// authorities lists everybody that one of the policies names, once.
 func authorities(matching []*policy.Compiled) []policy.Authority {
 	var all []policy.Authority
 	seen := map[string]bool{}

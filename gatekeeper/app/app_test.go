@@ -171,3 +171,26 @@ func TestPreparedDataIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A crash between the two files of a pair leaves the private key alone.
+func TestALostPublicKeyIsDerived(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	public := filepath.Join(dir, ownPublicFile)
+	if err := prepareOwnKeys(dir); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(public); err != nil {
+		t.Fatal(err)
+	}
+	if err := prepareOwnKeys(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(public); err != nil || string(got) != string(want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}

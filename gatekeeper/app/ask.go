@@ -68,7 +68,7 @@ func judgeOnce(ctx context.Context, s *setup, image string, log *slog.Logger) (_
 	if err != nil {
 		return gatekeeper.Decision{}, err
 	}
-	verifier := confined.NewPool(confined.Options{Log: log})
+	verifier := confined.NewPool(confined.Options{Now: time.Now, Log: log})
 	defer func() { err = errors.Join(err, verifier.Close()) }()
 	// Judging without recording needs no books.
 	gate, err := s.gate(parts{registries: registries, scanner: scanner, verifier: verifier, observer: unobserved{}, log: log})

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/embedded"
@@ -87,17 +89,44 @@ func prepareKeys(dir string) error {
 func prepareOwnKeys(dir string) error {
 	private, public := filepath.Join(dir, ownKeyFile), filepath.Join(dir, ownPublicFile)
 	havePrivate, err := exists(private)
-	if err != nil || havePrivate {
+	if err != nil {
 		return err
 	}
 	havePublic, err := exists(public)
 	switch {
 	case err != nil:
 		return err
+	case havePrivate && havePublic:
+		return nil
+	case havePrivate: // it ended between the two
+		return writePublicKey(private, public)
 	case havePublic:
 		return fmt.Errorf("%s is missing beside %s: put it back, or remove the public key too to start with a new pair", private, public)
 	}
 	return generateKeys(private, public)
+}
+
+// writePublicKey derives a public key.
+func writePublicKey(private, public string) error {
+	text, err := os.ReadFile(filepath.Clean(private))
+	if err != nil {
+		return fmt.Errorf("read the private key: %w", err)
+	}
+	signer, err := cosignkey.Load(text, nil)
+	if err != nil {
+		return fmt.Errorf("%s is missing, and cannot be derived from %s: %w", public, private, err)
+	}
+	key, err := signer.PublicKey()
+	if err != nil {
+		return fmt.Errorf("derive the public key of %s: %w", private, err)
+	}
+	if text, err = cryptoutils.MarshalPublicKeyToPEM(key); err != nil {
+		return fmt.Errorf("encode the public key of %s: %w", private, err)
+	}
+	if err := os.WriteFile(public, text, 0o644); err != nil { //nolint:gosec // a public key is for everybody
+		return fmt.Errorf("write the public key: %w", err)
+	}
+	return nil
 }
 
 func generateKeys(private, public string) error {

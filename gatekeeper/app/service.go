@@ -97,7 +97,7 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if err != nil {
 		return nil, err
 	}
-	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Log: log})
+	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Now: time.Now, Log: log})
 	svc.gate, err = s.gate(parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, log: log})
 	if err != nil {
 		return nil, err

@@ -21,11 +21,15 @@ import (
 type Limits struct {
 	Memory   uint64 // bytes of address space
 	Data     uint64 // bytes of memory that is written to
-	CPU      uint64 // seconds
+	CPU      uint64 // seconds, after which SIGXCPU comes; SIGKILL follows cpuGrace later
 	FileSize uint64 // bytes of the largest file that can be written
 	NoFiles  bool   // can write no file at all
 	Files    uint64 // open at a time
 }
+
+// cpuGrace is how many seconds of CPU time lie between the signal that says
+// why a process ends and the one that does not.
+const cpuGrace = 2
 
 // Apply sets the limits of this process; nothing can raise them again.
 func Apply(l Limits) error {
@@ -47,8 +51,11 @@ func Apply(l Limits) error {
 			errs = append(errs, fmt.Errorf("read limit %d: %w", resource, err))
 			continue
 		}
-		limit = min(limit, now.Max)
-		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+		hard := limit
+		if resource == unix.RLIMIT_CPU {
+			hard += cpuGrace
+		}
+		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: min(limit, now.Max), Max: min(hard, now.Max)}); err != nil {
 			errs = append(errs, fmt.Errorf("set limit %d: %w", resource, err))
 		}
 	}
@@ -77,8 +84,8 @@ func Attributes(namespaces uintptr) *syscall.SysProcAttr {
 
 // Allowed tries, when it is first asked, whether workers can have namespaces,
 // by starting this binary with the arguments, which have to make it end at
-// once. It returns those that workers get: none when they cannot, which it
-// warns of.
+// once. It returns those that workers get, and logs it: a warning when there
+// are none.
 func Allowed(namespaces uintptr, log *slog.Logger, arguments ...string) func() uintptr {
 	return sync.OnceValue(func() uintptr {
 		self, err := os.Executable()
@@ -93,8 +100,26 @@ func Allowed(namespaces uintptr, log *slog.Logger, arguments ...string) func() u
 				slog.String("reason", err.Error()))
 			return 0
 		}
+		log.Info("workers run in namespaces of their own, without network", slog.String("worker", arguments[0]))
 		return namespaces
 	})
+}
+
+// The versions of Landlock's interface that keep a process from files and from
+// TCP: those of Linux 5.13 and 6.7 (landlock(7)).
+const (
+	LandlockFiles = 1
+	LandlockTCP   = 4
+)
+
+// Landlock returns the version of the interface that the kernel has; 0 when it
+// has none, or does not use it.
+func Landlock() int {
+	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return 0
+	}
+	return int(version) //nolint:gosec // a small number
 }
 
 // Kill ends a worker and all that it started.

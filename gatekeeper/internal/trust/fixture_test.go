@@ -77,6 +77,7 @@ type repository struct {
 	asked   []string
 	outage  int // the status that everything is answered with; 0: none
 	handler http.HandlerFunc
+	held    func() // what every request waits for
 }
 
 func newRepository(t *testing.T) *repository {
@@ -91,8 +92,11 @@ func newRepository(t *testing.T) *repository {
 			data, ok = r.files["targets/"+path.Base(req.URL.Path)]
 		}
 		r.asked = append(r.asked, req.RequestURI)
-		outage, handler := r.outage, r.handler
+		outage, handler, held := r.outage, r.handler, r.held
 		r.mu.Unlock()
+		if held != nil {
+			held()
+		}
 		switch {
 		case handler != nil:
 			handler(w, req)
@@ -229,6 +233,22 @@ func (r *repository) answers(handler http.HandlerFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.handler = handler
+}
+
+// holds makes requests wait until they are let go. It returns a channel that
+// says when the first has arrived.
+func (r *repository) holds() (arrived chan struct{}, letGo func()) {
+	arrived, gate := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = func() {
+		once.Do(func() { close(arrived) })
+		<-gate
+	}
+	letGo = sync.OnceFunc(func() { close(gate) })
+	r.t.Cleanup(letGo)
+	return arrived, letGo
 }
 
 func (r *repository) requests() []string {

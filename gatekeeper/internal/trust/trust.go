@@ -63,12 +63,12 @@ type Store struct {
 type entry struct {
 	Root
 
-	mu       sync.Mutex
-	content  []byte    // the last that was found sound
-	fetched  time.Time // when it was
-	tried    time.Time // when it was last asked for
-	failure  error     // what came of that; nil when it was sound
-	fetching bool
+	mu      sync.Mutex
+	content []byte        // the last that was found sound
+	fetched time.Time     // when it was
+	tried   time.Time     // when it was last asked for
+	failure error         // what came of that; nil when it was sound
+	fetch   chan struct{} // closed when the fetch that is under way ends; nil when there is none
 }
 
 // How often TUF repositories are asked, how soon again after a failure, and
@@ -101,33 +101,34 @@ func (s *Store) TrustRoot(ctx context.Context, name string) (verify.TrustRoot, e
 	if e == nil {
 		return verify.TrustRoot{}, fmt.Errorf("the configuration has no trust root %q", name)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	var content []byte
 	var err error
 	if e.TUF != nil {
-		err = s.refresh(ctx, e)
+		content, err = s.fresh(ctx, e)
 	} else {
-		err = e.load()
+		content, err = e.load()
 	}
 	if err != nil {
 		return verify.TrustRoot{}, err
 	}
-	return verify.TrustRoot{Name: name, Content: e.content, Require: e.Require}, nil
+	return verify.TrustRoot{Name: name, Content: content, Require: e.Require}, nil
 }
 
 // load reads a trust root that is not fetched.
-func (e *entry) load() error {
+func (e *entry) load() ([]byte, error) {
 	content := publicGood
 	if e.File != "" {
 		var err error
 		if content, err = readFile(e.File); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return e.accept(content)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return content, e.accept(content)
 }
 
-// accept takes new content when it is sound.
+// accept takes new content when it is sound. The entry is locked.
 func (e *entry) accept(content []byte) error {
 	if bytes.Equal(content, e.content) {
 		return nil
@@ -139,35 +140,58 @@ func (e *entry) accept(content []byte) error {
 	return nil
 }
 
-// refresh asks the TUF repository when it is time to. One caller waits for the
-// answer; meanwhile, and while there is none, the last answer counts for some
+// fresh returns what counts of a TUF repository, which it has asked when it is
+// time to. The caller that finds so waits for the answer, and so do those that
+// have none that counts; others take the last one meanwhile. It counts for some
 // days, that of an earlier run of the service included.
-func (s *Store) refresh(ctx context.Context, e *entry) error {
+func (s *Store) fresh(ctx context.Context, e *entry) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	now := s.deps.Now()
 	due := e.content == nil || now.Sub(e.fetched) >= refreshEvery
 	rested := e.failure == nil || now.Sub(e.tried) >= retryAfter
-	if due && rested && (!e.fetching || e.content == nil) {
-		s.renew(ctx, e, now)
+	wait := !e.counts(now)
+	if due && rested && e.fetch == nil {
+		wait = true
+		e.tried, e.fetch = now, make(chan struct{})
+		// All wait for this answer: it does not end with the first of them.
+		go s.renew(context.WithoutCancel(ctx), e, now)
 	}
-	if e.content != nil && now.Sub(e.fetched) < countsFor {
-		return nil
-	}
-	return fmt.Errorf("fetch from %s: %w", e.TUF.URL, e.failure)
-}
-
-// renew asks the TUF repository. The entry is locked when it is called and when
-// it returns; while there is an answer that counts, others take it meanwhile.
-func (s *Store) renew(ctx context.Context, e *entry, now time.Time) {
-	e.tried, e.fetching = now, true
-	unlocked := e.content != nil
-	if unlocked {
+	if under := e.fetch; wait && under != nil {
 		e.mu.Unlock()
-	}
-	content, err := s.fetch(ctx, e)
-	if unlocked {
+		select {
+		case <-under:
+		case <-ctx.Done():
+		}
 		e.mu.Lock()
 	}
-	e.fetching = false
+	switch {
+	case e.counts(now):
+		return e.content, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("fetch from %s: %w", e.TUF.URL, context.Cause(ctx))
+	}
+	return nil, fmt.Errorf("fetch from %s: %w", e.TUF.URL, e.failure)
+}
+
+// counts says whether there is an answer that may be used. The entry is locked.
+func (e *entry) counts(now time.Time) bool {
+	return e.content != nil && now.Sub(e.fetched) < countsFor
+}
+
+// renew asks the TUF repository, within the time limit of a fetch.
+func (s *Store) renew(ctx context.Context, e *entry, now time.Time) {
+	content, err := s.fetch(ctx, e)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer func() {
+		// In a goroutine of its own a panic would end the service.
+		if p := recover(); p != nil {
+			e.failure = fmt.Errorf("the trusted root crashed its reader: %v", p)
+		}
+		close(e.fetch)
+		e.fetch = nil
+	}()
 	if err == nil {
 		err = e.accept(content)
 	}
@@ -218,10 +242,9 @@ func (s *Store) Check() error {
 }
 
 func (e *entry) check() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.TUF == nil {
-		return e.load()
+		_, err := e.load()
+		return err
 	}
 	if _, err := readFile(e.TUF.RootFile); err != nil {
 		return fmt.Errorf("rootFile: %w", err)

@@ -56,7 +56,8 @@ func outage(err error) bool {
 // is there.
 func (s *Store) update(e *entry, local bool, from interface {
 	DownloadFile(address string, limit int64, timeout time.Duration) ([]byte, error)
-}) (content []byte, at time.Time, err error) {
+},
+) (content []byte, at time.Time, err error) {
 	// The client reads metadata before it looks at the signatures, and can
 	// panic on it, in this goroutine.
 	defer func() {

@@ -35,6 +35,7 @@ func (s *Scanner) ScanSBOM(ctx context.Context, sbom policy.SBOM) (*policy.Scan,
 	}
 	// What is remembered is shared by all attestations of the document.
 	found := *r.scan
-	found.Catalogue.Attestation, found.Catalogue.Document = sbom.Attestation, digest
+	// The origin is what was asked for, whatever the worker says.
+	found.Catalogue.From, found.Catalogue.Attestation, found.Catalogue.Document = policy.CatalogueSBOM, sbom.Attestation, digest
 	return &found, r.asProblem(), nil
 }

@@ -94,7 +94,13 @@ func (s *Scanner) Scan(ctx context.Context, subject policy.Subject, p policy.Pla
 	if err != nil {
 		return nil, nil, fmt.Errorf("scan %s (%s): %w", p.Name, p.Digest, err)
 	}
-	return r.scan, r.asProblem(), nil
+	if r.scan == nil {
+		return nil, r.asProblem(), nil
+	}
+	found := *r.scan
+	// The origin is what was asked for, whatever the worker says.
+	found.Catalogue = policy.Catalogue{From: policy.CatalogueLayers}
+	return &found, r.asProblem(), nil
 }
 
 func (r result) asProblem() *policy.Problem {

@@ -3,17 +3,20 @@
 // that policies name. It reports facts; what they mean is the policy's
 // business.
 //
-// Every read is bounded, and made once. Trouble with one piece of evidence is
-// a result about that piece; a registry that fails, a limit on how many there
-// are and a verification that crashes are errors: then what was found stands,
-// and the rest is not known.
+// Every read is bounded, and the digest decides what counts, so that a second
+// read gives the same. Trouble with one piece of evidence is a result about
+// that piece; a registry that fails, a limit on how many there are and a
+// verification that crashes are errors: then what was found stands, and the
+// rest is not known.
 package signature
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -48,7 +51,7 @@ type TrustRoots interface {
 
 // Limits bound what is read about one subject. A zero value means the default.
 type Limits struct {
-	Entries     int   // entries under one tag, and referrers; 100
+	Entries     int   // entries under one tag, referrers, and layers of all referrers together; 100
 	Payload     int64 // bytes of one signature's payload; 1 MiB
 	Attestation int64 // bytes of one attestation or bundle; 16 MiB
 	Predicates  int64 // bytes of all predicates that are kept; 32 MiB
@@ -71,13 +74,19 @@ type Deps struct {
 type Collector struct {
 	Deps
 
-	// memory bounds the bytes of evidence that are held at a time, of all
-	// subjects together.
-	memory *semaphore.Weighted
+	// large and small bound the bytes of evidence that are held at a time, of
+	// all subjects together. Small items have a share of their own: they never
+	// wait for large ones.
+	large, small *semaphore.Weighted
 }
 
-// maxHeld is how many bytes of evidence are held at a time.
-const maxHeld = 32 << 20
+// How many bytes of evidence are held at a time: of items from smallItem on,
+// and of those below.
+const (
+	maxHeld      = 32 << 20
+	maxSmallHeld = 8 << 20
+	smallItem    = 1 << 20
+)
 
 // New returns a collector.
 func New(d Deps) *Collector {
@@ -85,7 +94,7 @@ func New(d Deps) *Collector {
 	d.Limits.Payload = cmp.Or(d.Limits.Payload, 1<<20)
 	d.Limits.Attestation = min(cmp.Or(d.Limits.Attestation, 16<<20), maxHeld)
 	d.Limits.Predicates = cmp.Or(d.Limits.Predicates, 32<<20)
-	return &Collector{Deps: d, memory: semaphore.NewWeighted(maxHeld)}
+	return &Collector{Deps: d, large: semaphore.NewWeighted(maxHeld), small: semaphore.NewWeighted(maxSmallHeld)}
 }
 
 // concurrency is how many reads about one subject are under way at a time.
@@ -109,7 +118,8 @@ func (c *Collector) CollectSigned(ctx context.Context, s policy.Subject, authori
 	}
 	group.Go(func() error { return j.referrers(groupCtx) })
 	err := group.Wait()
-	if err := errors.Join(err, errors.Join(j.exceeded...)); err != nil {
+	slices.SortFunc(j.unknown, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	if err := errors.Join(err, errors.Join(j.unknown...)); err != nil {
 		return j.sorted(), fmt.Errorf("collect signatures of %s@%s: %w", s.Repository, s.Digest, err)
 	}
 	return j.sorted(), nil
@@ -128,7 +138,7 @@ type job struct {
 	mu         sync.Mutex
 	found      gatekeeper.Signed
 	predicates int64
-	exceeded   []error // limits behind which something may be left
+	unknown    []error // what hides something: limits, trust roots and revocations that are not known
 }
 
 // prepare turns the authorities into what the verifier needs.
@@ -147,15 +157,9 @@ func (j *job) prepare(ctx context.Context) error {
 			}
 		}
 	}
-	for name, keyless := range roots {
-		r, err := j.TrustRoots.TrustRoot(ctx, name)
-		if err != nil {
-			return fmt.Errorf("trust root %s: %w", name, err)
-		}
-		r.Keyless = keyless
-		j.trust.TrustRoots = append(j.trust.TrustRoots, r)
+	if err := j.prepareRoots(ctx, roots); err != nil {
+		return err
 	}
-	slices.SortFunc(j.trust.TrustRoots, func(a, b verify.TrustRoot) int { return cmp.Compare(a.Name, b.Name) })
 	if len(j.trust.Notaries) == 0 {
 		return nil
 	}
@@ -168,11 +172,31 @@ func (j *job) prepare(ctx context.Context) error {
 	return err
 }
 
-// exceeds records that a limit hides something.
-func (j *job) exceeds(format string, args ...any) {
+// prepareRoots adds the trust roots. One that cannot be had is left out, with
+// the keys that need it: what others vouch for counts all the same, and what
+// nobody else does is not known.
+func (j *job) prepareRoots(ctx context.Context, roots map[string]bool) error {
+	for _, name := range slices.Sorted(maps.Keys(roots)) {
+		r, err := j.TrustRoots.TrustRoot(ctx, name)
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("trust root %s: %w", name, ctx.Err())
+		case err != nil:
+			j.hides("trust root %s: %w", name, err)
+			j.trust.Keys = slices.DeleteFunc(j.trust.Keys, func(k verify.Key) bool { return k.TrustRoot == name })
+			continue
+		}
+		r.Keyless = roots[name]
+		j.trust.TrustRoots = append(j.trust.TrustRoots, r)
+	}
+	return nil
+}
+
+// hides records why there may be more than was found.
+func (j *job) hides(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.exceeded = append(j.exceeded, fmt.Errorf(format, args...))
+	j.unknown = append(j.unknown, fmt.Errorf(format, args...))
 }
 
 // file adds what an answer says.
@@ -190,7 +214,7 @@ func (j *job) file(form, manifest, digest string, a verify.Answer) {
 		a.Predicate = nil // a stranger's words are nobody's evidence, and would only take room
 	}
 	if j.predicates += int64(len(a.Predicate)); j.predicates > j.Limits.Predicates {
-		j.exceeded = append(j.exceeded, fmt.Errorf("the attestations have more than %d bytes together; no more are kept", j.Limits.Predicates))
+		j.unknown = append(j.unknown, fmt.Errorf("the attestations have more than %d bytes together; no more are kept", j.Limits.Predicates))
 		return
 	}
 	j.found.Attestations = append(j.found.Attestations, policy.Attestation{
@@ -210,13 +234,21 @@ func (j *job) known(a verify.Answer) bool {
 func (j *job) sorted() gatekeeper.Signed {
 	slices.SortFunc(j.found.Signatures, func(a, b policy.Signature) int {
 		return cmp.Or(cmp.Compare(a.Form, b.Form), cmp.Compare(a.Manifest, b.Manifest), cmp.Compare(a.Digest, b.Digest),
-			cmp.Compare(a.Result, b.Result), cmp.Compare(a.Reason, b.Reason), slices.Compare(a.VerifiedBy, b.VerifiedBy))
+			cmp.Compare(a.Result, b.Result), cmp.Compare(a.Reason, b.Reason), slices.Compare(a.VerifiedBy, b.VerifiedBy),
+			slices.CompareFunc(a.Identities, b.Identities, compareIdentities))
 	})
 	slices.SortFunc(j.found.Attestations, func(a, b policy.Attestation) int {
 		return cmp.Or(cmp.Compare(a.Form, b.Form), cmp.Compare(a.Manifest, b.Manifest), cmp.Compare(a.Digest, b.Digest),
-			cmp.Compare(a.PredicateType, b.PredicateType), cmp.Compare(a.Result, b.Result), cmp.Compare(string(a.Predicate), string(b.Predicate)))
+			cmp.Compare(a.PredicateType, b.PredicateType), cmp.Compare(a.Result, b.Result), bytes.Compare(a.Predicate, b.Predicate),
+			cmp.Compare(a.Reason, b.Reason), slices.Compare(a.VerifiedBy, b.VerifiedBy),
+			slices.CompareFunc(a.Identities, b.Identities, compareIdentities))
 	})
 	return j.found
+}
+
+func compareIdentities(a, b policy.Identity) int {
+	return cmp.Or(cmp.Compare(a.TrustRoot, b.TrustRoot), cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.Subject, b.Subject),
+		cmp.Compare(fmt.Sprint(a.Claims), fmt.Sprint(b.Claims))) // maps are printed in the order of their keys
 }
 
 // absent says whether an error means that there is nothing.

@@ -1,8 +1,10 @@
 package signature
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -50,8 +52,7 @@ func (j *job) tag(ctx context.Context, suffix string) error {
 		j.file(formTag, content.Digest, "", broken(suffix, err))
 		return nil
 	}
-	layers = j.first(layers, "entries under the tag "+tag)
-	for _, layer := range layers {
+	for _, layer := range first(j, layers, "entries under the tag "+tag) {
 		if want := map[string]string{suffixSignature: verify.TypeSimpleSigning, suffixAttestation: verify.TypeDSSE}[suffix]; layer.MediaType != want {
 			j.file(formTag, content.Digest, layer.Digest.String(), broken(suffix, fmt.Errorf("a layer of type %q where %s belongs", layer.MediaType, want)))
 			continue
@@ -68,13 +69,17 @@ func broken(suffix string, err error) verify.Answer {
 	return verify.Answer{Attestation: suffix == suffixAttestation, Result: policy.Malformed, Reason: verify.Clean(err.Error())}
 }
 
-// first cuts layers to the limit, and records that there are more.
-func (j *job) first(layers []ocispec.Descriptor, what string) []ocispec.Descriptor {
-	if len(layers) > j.Limits.Entries {
-		j.exceeds("%d %s; at most %d are judged", len(layers), what, j.Limits.Entries)
-		return layers[:j.Limits.Entries]
+// first cuts what was found to the limit, and records that there is more.
+func first[T any](j *job, list []T, what string) []T {
+	j.bound(len(list), what)
+	return list[:min(len(list), j.Limits.Entries)]
+}
+
+// bound records when there is more of something than is judged.
+func (j *job) bound(n int, what string) {
+	if n > j.Limits.Entries {
+		j.hides("%d %s; at most %d are judged (evidence.maxEntries)", n, what, j.Limits.Entries)
 	}
-	return layers
 }
 
 // referrers looks at everything that refers to the subject. The list's
@@ -84,25 +89,25 @@ func (j *job) referrers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(list) > j.Limits.Entries {
-		j.exceeds("%d referrers; at most %d are judged", len(list), j.Limits.Entries)
-		list = list[:j.Limits.Entries]
-	}
 	seen := map[string]bool{}
-	for _, r := range list {
+	layers := 0 // of all of them together
+	for _, r := range first(j, list, "referrers") {
 		// An index, or what is not of OCI 1.1, holds no evidence.
 		if seen[r.Digest] || r.MediaType != "" && r.MediaType != ocispec.MediaTypeImageManifest && r.MediaType != typeDockerManifest {
 			continue
 		}
 		seen[r.Digest] = true
-		if err := j.referrer(ctx, r); err != nil {
+		if err := j.referrer(ctx, r, &layers); err != nil {
 			return err
 		}
 	}
+	j.bound(layers, "layers of referrers")
 	return nil
 }
 
-func (j *job) referrer(ctx context.Context, r registry.Referrer) error {
+// referrer looks at one of them. It counts the layers of all, and judges those
+// within the limit.
+func (j *job) referrer(ctx context.Context, r registry.Referrer, layers *int) error {
 	content, err := j.Source.Manifest(ctx, j.repo, r.Digest)
 	switch {
 	case absent(err):
@@ -128,7 +133,10 @@ func (j *job) referrer(ctx context.Context, r registry.Referrer) error {
 	known := slices.DeleteFunc(m.Layers, func(d ocispec.Descriptor) bool {
 		return !verify.Knows(d.MediaType) || notary != (formOf(d.MediaType) == formNotary)
 	})
-	for _, layer := range j.first(known, "layers of the referrer "+r.Digest) {
+	for _, layer := range known {
+		if *layers++; *layers > j.Limits.Entries {
+			continue
+		}
 		if err := j.layer(ctx, formOf(layer.MediaType), r.Digest, layer); err != nil {
 			return err
 		}
@@ -152,45 +160,83 @@ func layersOf(content registry.Content) ([]ocispec.Descriptor, error) {
 	return m.Layers, err
 }
 
-// layer reads one piece of evidence and has it judged.
+// layer has one piece of evidence judged.
 func (j *job) layer(ctx context.Context, form, manifest string, d ocispec.Descriptor) error {
-	limit := j.Limits.Attestation
+	limit, key := j.Limits.Attestation, " (evidence.maxSize)"
 	if d.MediaType == verify.TypeSimpleSigning {
-		limit = j.Limits.Payload
+		limit, key = j.Limits.Payload, ""
 	}
-	suffix := ""
-	if d.MediaType == verify.TypeDSSE {
-		suffix = suffixAttestation
-	}
+	digest := d.Digest.String()
 	switch {
 	case len(d.URLs) > 0:
-		j.file(form, manifest, d.Digest.String(), broken(suffix, fmt.Errorf("its content is to be fetched from elsewhere")))
+		j.file(form, manifest, digest, broken(suffixOf(d), errors.New("its content is to be fetched from elsewhere")))
 		return nil
 	case d.Size > limit || d.Size < 0:
-		j.file(form, manifest, d.Digest.String(), broken(suffix, fmt.Errorf("it has %d bytes; at most %d are read", d.Size, limit)))
+		j.file(form, manifest, digest, broken(suffixOf(d), fmt.Errorf("it has %d bytes; at most %d are read%s", d.Size, limit, key)))
 		return nil
 	}
-	if err := j.memory.Acquire(ctx, d.Size); err != nil {
-		return err
-	}
-	defer j.memory.Release(d.Size)
-	data, err := j.Source.Blob(ctx, j.repo, gatekeeper.Descriptor{MediaType: d.MediaType, Digest: d.Digest.String(), Size: d.Size}, limit)
-	switch {
-	case absent(err), unreadable(err):
-		j.file(form, manifest, d.Digest.String(), broken(suffix, fmt.Errorf("its content cannot be read: %w", err)))
+	answer, err := j.judge(ctx, d, limit)
+	if undecided, ok := errors.AsType[*undecidedError](err); ok && ctx.Err() == nil {
+		// Others are judged all the same.
+		j.hides("verify %s: %w", digest, undecided)
 		return nil
-	case err != nil:
-		return err
 	}
-	answer, err := j.judge(ctx, verify.Item{
-		Subject: j.subject, MediaType: d.MediaType, Annotations: annotations(d), Data: data, MaxSize: limit, At: j.Now(),
-	})
 	if err != nil {
-		return fmt.Errorf("verify %s: %w", d.Digest, err)
+		return fmt.Errorf("verify %s: %w", digest, err)
 	}
-	j.file(form, manifest, d.Digest.String(), answer)
+	j.file(form, manifest, digest, answer)
 	return nil
 }
+
+func suffixOf(d ocispec.Descriptor) string {
+	if d.MediaType == verify.TypeDSSE {
+		return suffixAttestation
+	}
+	return ""
+}
+
+// verified reads a layer and has it verified. Memory is held for as long as
+// its content is.
+func (j *job) verified(ctx context.Context, d ocispec.Descriptor, limit int64, revoked map[string]bool) (verify.Answer, error) {
+	data, release, err := j.read(ctx, d, d.Size)
+	if err == nil && compressed(data) && d.Size < limit {
+		// It may become as large as the limit allows. It is read again, so
+		// that nothing is held that does not count while it waits.
+		release()
+		data, release, err = j.read(ctx, d, limit)
+	}
+	switch {
+	case absent(err), unreadable(err):
+		return broken(suffixOf(d), fmt.Errorf("its content cannot be read: %w", err)), nil
+	case err != nil:
+		return verify.Answer{}, err
+	}
+	defer release()
+	return j.Verifier.Verify(ctx, j.trust, verify.Item{
+		Subject: j.subject, MediaType: d.MediaType, Annotations: annotations(d), Data: data, MaxSize: limit, At: j.Now(), Revoked: revoked,
+	})
+}
+
+// read reads a layer while so many bytes of memory are held for it. With an
+// error, nothing is held.
+func (j *job) read(ctx context.Context, d ocispec.Descriptor, hold int64) (data []byte, release func(), err error) {
+	memory := j.large
+	if hold < smallItem {
+		memory = j.small
+	}
+	if err := memory.Acquire(ctx, hold); err != nil {
+		return nil, nil, err
+	}
+	data, err = j.Source.Blob(ctx, j.repo, gatekeeper.Descriptor{MediaType: d.MediaType, Digest: d.Digest.String(), Size: d.Size}, d.Size)
+	if err != nil {
+		memory.Release(hold)
+		return nil, nil, err
+	}
+	return data, func() { memory.Release(hold) }, nil
+}
+
+// compressed says whether data begins as gzip does (RFC 1952, 2.3.1).
+func compressed(data []byte) bool { return bytes.HasPrefix(data, []byte{0x1f, 0x8b}) }
 
 // annotations keeps those that matter to a verification.
 func annotations(d ocispec.Descriptor) map[string]string {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/verify"
@@ -23,10 +24,21 @@ type Revocation interface {
 // lookupTime bounds all lookups for one piece of evidence together.
 const lookupTime = 45 * time.Second
 
-// judge has an item verified. The verifier has no network: what it needs to
-// know about revocations is looked up here, once, and the item judged again.
-func (j *job) judge(ctx context.Context, item verify.Item) (verify.Answer, error) {
-	answer, err := j.Verifier.Verify(ctx, j.trust, item)
+// undecidedError says that what is not known about revocations decides about
+// a piece of evidence.
+type undecidedError struct{ cause error }
+
+// Error says whom nobody could ask.
+func (e *undecidedError) Error() string { return "could not decide: " + e.cause.Error() }
+
+// Unwrap returns the causes.
+func (e *undecidedError) Unwrap() error { return e.cause }
+
+// judge has a layer verified. The verifier has no network: what it needs to
+// know about revocations is looked up here, once, while no memory is held, and
+// the layer judged again.
+func (j *job) judge(ctx context.Context, d ocispec.Descriptor, limit int64) (verify.Answer, error) {
+	answer, err := j.verified(ctx, d, limit, nil)
 	if err != nil || len(answer.Lookups) == 0 {
 		return answer, err
 	}
@@ -35,13 +47,12 @@ func (j *job) judge(ctx context.Context, item verify.Item) (verify.Answer, error
 		return verify.Answer{}, fmt.Errorf("look up revocations: %w", err)
 	}
 	// One that is revoked decides, whatever is not known about others.
-	item.Revoked = known
-	answer, err = j.Verifier.Verify(ctx, j.trust, item)
+	answer, err = j.verified(ctx, d, limit, known)
 	switch {
 	case err != nil || len(answer.Lookups) == 0:
 		return answer, err
 	case unknown != nil:
-		return verify.Answer{}, fmt.Errorf("could not decide: %w", unknown)
+		return verify.Answer{}, &undecidedError{unknown}
 	}
 	return verify.Answer{}, errors.New("could not decide: the verifier asks for revocations again")
 }

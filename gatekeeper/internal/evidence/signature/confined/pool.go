@@ -21,14 +21,19 @@ import (
 
 // Options set up a pool. A zero value means the default.
 type Options struct {
-	Workers int           // processes at a time; 2
-	Timeout time.Duration // for one item; 10s
-	Log     *slog.Logger  // required
+	Workers int              // processes at a time; 2
+	Timeout time.Duration    // for one item; 10s
+	Log     *slog.Logger     // required
+	Now     func() time.Time // required
 }
 
-// usesOfAWorker is how many items one process verifies before another takes
-// its place: its CPU time is limited, and nothing stays for ever.
-const usesOfAWorker = 512
+// How much one process does before another takes its place: nothing stays for
+// ever, and its CPU time, which is limited (see limits), is not used up by one
+// item when it is another's turn.
+const (
+	usesOfAWorker = 512
+	workOfAWorker = 10 * time.Second
+)
 
 // Pool verifies items in worker processes, which are started when they are
 // needed and kept for the next item. It is safe for concurrent use.
@@ -46,7 +51,18 @@ type Pool struct {
 func NewPool(o Options) *Pool {
 	o.Workers = cmp.Or(o.Workers, 2)
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
-	return &Pool{opts: o, places: make(chan struct{}, o.Workers), namespaces: confine.Allowed(confine.Namespaces, o.Log, Argument, probeArgument)}
+	return &Pool{opts: o, places: make(chan struct{}, o.Workers), namespaces: allowed(o.Log)}
+}
+
+// allowed says which namespaces workers get. It logs once what else keeps them
+// from files and connections.
+func allowed(log *slog.Logger) func() uintptr {
+	namespaces := confine.Allowed(confine.Namespaces, log, Argument, probeArgument)
+	return sync.OnceValue(func() uintptr {
+		abi := confine.Landlock()
+		log.Info("what Landlock keeps the verifier's workers from", slog.Bool("files", abi >= confine.LandlockFiles), slog.Bool("tcp", abi >= confine.LandlockTCP))
+		return namespaces()
+	})
 }
 
 // Verify judges an item. An error means that nobody knows: the worker crashed,
@@ -62,8 +78,10 @@ func (p *Pool) Verify(ctx context.Context, trust verify.Trust, item verify.Item)
 	if err != nil {
 		return verify.Answer{}, err
 	}
+	began := p.opts.Now()
 	answer, err := w.ask(ctx, p.opts.Timeout, question{Trust: trust, Item: item})
-	if w.broken || w.uses >= usesOfAWorker {
+	w.worked += p.opts.Now().Sub(began)
+	if w.broken || w.uses >= usesOfAWorker || w.worked >= workOfAWorker {
 		return answer, errors.Join(err, w.end())
 	}
 	return answer, errors.Join(err, p.giveBack(w))
@@ -114,6 +132,7 @@ type process struct {
 	stdout io.ReadCloser
 	stderr *firstBytes
 	uses   int
+	worked time.Duration // by the clock
 	broken bool
 }
 
@@ -202,6 +221,9 @@ func (w *process) crashed(cause error) error {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() != syscall.SIGKILL {
 			return fmt.Errorf("the verification was ended by %s: %s", status.Signal(), verify.Clean(first))
 		}
+	}
+	if strings.HasPrefix(first, outOfTime) {
+		return fmt.Errorf("the verification was ended: %s", verify.Clean(first))
 	}
 	if outOfMemory(w.stderr.String()) {
 		return fmt.Errorf("the verification needed more than %d MiB of memory and was ended", limits().Data>>20)

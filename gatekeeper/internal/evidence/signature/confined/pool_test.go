@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,13 @@ func TestMain(m *testing.M) {
 }
 
 func misbehave(t *verify.Trusted, item verify.Item) (verify.Answer, error) {
+	if address, ok := strings.CutPrefix(string(item.Data), "connect "); ok {
+		c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", address)
+		if err == nil {
+			err = c.Close()
+		}
+		return verify.Answer{Reason: fmt.Sprint(err)}, nil
+	}
 	switch string(item.Data) {
 	case "panic":
 		go func() { panic("in a goroutine of a library") }()
@@ -63,9 +71,6 @@ func misbehave(t *verify.Trusted, item verify.Item) (verify.Answer, error) {
 		return verify.Answer{Reason: fmt.Sprint(err)}, nil
 	case "write a file":
 		return verify.Answer{Reason: fmt.Sprint(os.WriteFile("/tmp/written-by-a-worker", []byte("x"), 0o600))}, nil
-	case "connect":
-		_, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", "127.0.0.1:1")
-		return verify.Answer{Reason: fmt.Sprint(err)}, nil
 	case "environment":
 		return verify.Answer{Reason: strings.Join(os.Environ(), " ")}, nil
 	case "lookups":
@@ -74,14 +79,14 @@ func misbehave(t *verify.Trusted, item verify.Item) (verify.Answer, error) {
 		}
 		return verify.Answer{Lookups: []verify.Lookup{{Chain: [][]byte{{1}, {2}}}}}, nil
 	case "who":
-		return verify.Answer{Reason: fmt.Sprint(os.Getpid(), time.Now().UnixNano())}, nil
+		return verify.Answer{Reason: strconv.Itoa(os.Getpid())}, nil
 	}
 	return t.Verify(item)
 }
 
 func newPool(t *testing.T, timeout time.Duration) *confined.Pool {
 	t.Helper()
-	p := confined.NewPool(confined.Options{Timeout: timeout, Log: slog.New(slog.DiscardHandler)})
+	p := confined.NewPool(confined.Options{Timeout: timeout, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -122,7 +127,12 @@ func TestTroubleEndsOneJudgement(t *testing.T) {
 func TestAWorkerCanDoNothingElse(t *testing.T) {
 	t.Setenv("GATEKEEPER_SECRET", "hunter2")
 	p := newPool(t, 0)
-	for _, data := range []string{"write a file", "connect", "read a file"} {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	for _, data := range []string{"write a file", "connect " + listener.Addr().String(), "read a file"} {
 		answer, err := p.Verify(t.Context(), verify.Trust{}, item(data))
 		if err != nil || answer.Reason == "<nil>" {
 			t.Errorf("%s: %q, %v", data, answer.Reason, err)
@@ -153,9 +163,10 @@ func TestLookupsGetThrough(t *testing.T) {
 
 func TestWorkersAreKeptAndShared(t *testing.T) {
 	t.Parallel()
-	p := newPool(t, 0)
+	p := newPool(t, 0) // of two workers
 	var mu sync.Mutex
 	var wg sync.WaitGroup
+	uses := map[string]int{} // by process
 	for range 20 {
 		wg.Go(func() {
 			answer, err := p.Verify(t.Context(), verify.Trust{}, item("who"))
@@ -164,9 +175,45 @@ func TestWorkersAreKeptAndShared(t *testing.T) {
 			if err != nil || answer.Reason == "" {
 				t.Errorf("%+v, %v", answer, err)
 			}
+			uses[answer.Reason]++
 		})
 	}
 	wg.Wait()
+	if len(uses) > 2 {
+		t.Errorf("20 items in the processes %v, want two that are kept", uses)
+	}
+}
+
+// A worker that has had long work is replaced before its CPU time is used up
+// by an item that is not to blame.
+func TestAWorkerIsReplacedAfterItsWork(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	p := confined.NewPool(confined.Options{Log: slog.New(slog.DiscardHandler), Now: func() time.Time {
+		now = now.Add(6 * time.Second)
+		return now
+	}})
+	t.Cleanup(func() { _ = p.Close() })
+	var who [3]string
+	for i := range who {
+		answer, err := p.Verify(t.Context(), verify.Trust{}, item("who"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		who[i] = answer.Reason
+	}
+	if who[0] != who[1] || who[1] == who[2] {
+		t.Errorf("processes %v, want another after the second", who)
+	}
+}
+
+func TestCPUTimeIsLimited(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, time.Minute)
+	_, err := p.Verify(t.Context(), verify.Trust{}, item("spin"))
+	if err == nil || !strings.Contains(err.Error(), "more than 6 s of CPU time") {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestACancelledQuestionDoesNotHang(t *testing.T) {

@@ -7,15 +7,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
+	"golang.org/x/sys/unix"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/confine"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/verify"
 )
 
 // limits are what one worker may use. Verifying the largest bundle takes less
-// than half of the memory.
+// than half of the memory. The CPU time is more than two threads use in the work
+// of a worker and one item more.
 func limits() confine.Limits {
 	return confine.Limits{Memory: 8 << 30, Data: 512 << 20, CPU: 60, NoFiles: true, Files: 16}
 }
@@ -29,7 +32,7 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) (status int, asked b
 	if len(args) > 2 && args[2] == probeArgument {
 		return 0, true
 	}
-	if err := serve(stdin, stdout, (*verify.Trusted).Verify); err != nil {
+	if err := serve(stdin, stdout, limits(), (*verify.Trusted).Verify); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1, true
 	}
@@ -40,12 +43,13 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) (status int, asked b
 type judge func(*verify.Trusted, verify.Item) (verify.Answer, error)
 
 // serve answers questions until there are no more.
-func serve(stdin io.Reader, stdout io.Writer, j judge) error {
-	if err := confine.Apply(limits()); err != nil {
+func serve(stdin io.Reader, stdout io.Writer, l confine.Limits, j judge) error {
+	go endInWords(l.CPU)
+	if err := confine.Apply(l); err != nil {
 		return fmt.Errorf("limit the process: %w", err)
 	}
-	// No file is opened from here on, and no connection made, where the
-	// kernel can see to it (landlock(7)).
+	// No file is opened from here on, and no TCP connection made, where the
+	// kernel can see to it (landlock(7)). Without namespaces, UDP remains.
 	if err := landlock.V6.BestEffort().Restrict(); err != nil {
 		return fmt.Errorf("close the file system: %w", err)
 	}
@@ -59,6 +63,19 @@ func serve(stdin io.Reader, stdout io.Writer, j judge) error {
 			return err
 		}
 	}
+}
+
+// outOfTime is how a worker's last words begin when its CPU time is used up.
+const outOfTime = "it needed more than"
+
+// endInWords ends the process when its CPU time is used up, and says so. The Go
+// runtime ignores the signal, and the next one comes without a word.
+func endInWords(seconds uint64) {
+	used := make(chan os.Signal, 1)
+	signal.Notify(used, unix.SIGXCPU)
+	<-used
+	fmt.Fprintf(os.Stderr, "%s %d s of CPU time\n", outOfTime, seconds)
+	os.Exit(1)
 }
 
 // worker remembers the last trust that it was asked about: it seldom changes.

@@ -1,6 +1,6 @@
 // Package verify decides whose a signature or an attestation is. It is a pure
 // function of bytes: no network, no files, no environment. What it is given
-// may be hostile, so it runs in a confined process; see package worker.
+// may be hostile, so it runs in a confined process; see package confined.
 //
 // sigstore-go decides about bundles, and about cosign's older forms after they
 // were turned into bundles. cosign's own verification is not used: it can end
