@@ -153,9 +153,11 @@ type word struct {
 	of       v1.Image
 	repo     string
 	tags     []string
+	push     int64     // zero: the statement has no order, as those of older versions
+	at       time.Time // zero: a moment after the last word
 }
 
-// say leaves a signed summary, as of a moment after the last one.
+// say leaves a signed summary.
 func (p *place) say(t *testing.T, w word) {
 	t.Helper()
 	trust, err := summary.NewTrust([][]byte{w.by.public}, nil)
@@ -166,7 +168,12 @@ func (p *place) say(t *testing.T, w word) {
 		Signer: w.by.signer, Trust: trust, Verifier: summary.Verifier{ID: w.verifier, Version: "test"},
 	})
 	p.clock = p.clock.Add(time.Minute)
-	d := gatekeeper.Decision{Push: gatekeeper.Push{Source: "golden", Repository: "staging/app", Digest: digest(t, w.of)}, DecidedAt: p.clock}
+	d := gatekeeper.Decision{
+		ID: w.push, Push: gatekeeper.Push{ID: w.push, Source: "golden", Repository: "staging/app", Digest: digest(t, w.of)}, DecidedAt: p.clock,
+	}
+	if !w.at.IsZero() {
+		d.DecidedAt = w.at
+	}
 	to := policy.Promotion{Registry: "golden", Repository: w.repo, Tags: w.tags}
 	if err := attester.Attest(t.Context(), d, policy.Result{Policy: "services", Fingerprint: d.Push.Digest, Promotion: &to}); err != nil {
 		t.Fatal(err)
@@ -242,6 +249,44 @@ func TestWhatCameThroughTheGateIsFine(t *testing.T) {
 			t.Errorf("after a rollback (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// The gate lets the later push have the last word. A push whose copy takes
+// long may be decided before an earlier one and tag after it.
+func TestTheLaterPushHasTheLastWord(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name         string
+		first, later int64 // the pushes' IDs; zero: not said
+		firstAt      time.Duration
+		points, want string
+	}{
+		{"decided the other way round", 1, 2, time.Minute, "later", "ok"},
+		{"decided the other way round, moved back", 1, 2, time.Minute, "first", "bypassed moved_back"},
+		{"decided in order", 1, 2, -time.Minute, "later", "ok"},
+		{"decided in order, moved back", 1, 2, -time.Minute, "first", "bypassed moved_back"},
+		{"an older version's word, then a newer one's", 0, 2, -time.Minute, "later", "ok"},
+		{"an older version's word came back", 0, 2, -time.Minute, "first", "bypassed moved_back"},
+		{"without any order time decides", 0, 0, -time.Minute, "first", "bypassed moved_back"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, withReferrers(t))
+			images := map[string]v1.Image{"first": image(t), "later": image(t)}
+			for name, w := range map[string]word{
+				"first": {push: tt.first, at: p.clock.Add(tt.firstAt)}, "later": {push: tt.later, at: p.clock},
+			} {
+				w.by, w.verifier, w.of, w.repo, w.tags = p.own, summary.DefaultVerifier, images[name], "app", []string{name, "stable"}
+				p.write(t, "app:"+name, images[name])
+				p.say(t, w)
+			}
+			p.write(t, "app:stable", images[tt.points])
+			want := map[string]string{"first": "ok", "later": "ok", "stable": tt.want}
+			if diff := cmp.Diff(want, verdicts(t, p.auditor(t))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func signatureImage(t *testing.T) v1.Image {

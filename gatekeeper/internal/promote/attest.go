@@ -104,6 +104,7 @@ func (a *Attester) statement(d gatekeeper.Decision, r policy.Result) ([]byte, er
 	return summary.Statement(summary.Facts{
 		Verifier: a.signing.Verifier, Golden: golden + "/" + r.Promotion.Repository, Digest: d.Push.Digest, Tags: tags,
 		Policy: r.Policy, Fingerprint: r.Fingerprint, Source: source + "/" + d.Push.Repository, Inputs: r.Inputs, At: d.DecidedAt,
+		Order: summary.Order{Push: d.Push.ID, Decision: d.ID},
 	})
 }
 

@@ -54,6 +54,15 @@ type Facts struct {
 	Source      string         // host/repository that the evidence was found in
 	Inputs      []policy.Input // the evidence by the policy's authorities
 	At          time.Time      // when the decision was recorded
+	Order       Order
+}
+
+// Order is the place of an approval among those of one journal. The gate goes
+// by it, not by time: of two pushes the later one may be decided earlier. The
+// zero value says that the place is not known.
+type Order struct {
+	Push     int64 `json:"push"`     // the push's sequence number
+	Decision int64 `json:"decision"` // the decision's, among those about the push
 }
 
 // Statement is the text that is signed.
@@ -78,6 +87,9 @@ func Statement(f Facts) ([]byte, error) {
 			InputAttestations:  inputs(f.Source, f.Inputs),
 			VerificationResult: Passed, VerifiedLevels: []string{Level}, SLSAVersion: slsaVersion,
 		},
+	}
+	if f.Order != (Order{}) {
+		s.Predicate.Order = &f.Order
 	}
 	for _, tag := range f.Tags {
 		s.Subject = append(s.Subject, subject{Name: f.Golden + ":" + tag, Digest: digest})
@@ -127,6 +139,10 @@ type predicate struct {
 	VerificationResult string     `json:"verificationResult"`
 	VerifiedLevels     []string   `json:"verifiedLevels"`
 	SLSAVersion        string     `json:"slsaVersion"`
+	// Order is an extension: fields that readers do not know are theirs to
+	// ignore, and are named by a URI (in-toto Attestation Framework v1,
+	// "Parsing rules").
+	Order *Order `json:"https://github.com/golden-gatekeeper/gatekeeper/order,omitempty"`
 }
 
 type verifier struct {

@@ -24,6 +24,7 @@ func facts() summary.Facts {
 	return summary.Facts{
 		Verifier: summary.Verifier{ID: summary.DefaultVerifier, Version: "v1.2.3"}, Golden: "golden.example.com/team-a/app", Digest: sum("a"),
 		Tags: []string{"v1", "stable"}, Policy: "services", Fingerprint: sum("f"), Source: "registry.example.com/team-a/app",
+		Order:  summary.Order{Push: 2, Decision: 7},
 		At:     time.Date(2026, 11, 20, 9, 0, 0, 123, time.FixedZone("CET", 3600)),
 		Inputs: []policy.Input{{Manifest: sum("1")}, {Manifest: sum("2"), Digest: sum("b")}, {Manifest: sum("4"), Digest: sum("c")}, {Manifest: "none"}},
 	}
@@ -72,7 +73,8 @@ func TestAStatementSaysWhatWasVerified(t *testing.T) {
   {"uri":"registry.example.com/team-a/app@sha256:111","digest":{"sha256":"111"}},
   {"uri":"registry.example.com/team-a/app@sha256:222","digest":{"sha256":"BBB"}},
   {"uri":"registry.example.com/team-a/app@sha256:444","digest":{"sha256":"CCC"}}],
- "verificationResult":"PASSED","verifiedLevels":["GATEKEEPER_GOLDEN"],"slsaVersion":"1.2"}}`
+ "verificationResult":"PASSED","verifiedLevels":["GATEKEEPER_GOLDEN"],"slsaVersion":"1.2",
+ "https://github.com/golden-gatekeeper/gatekeeper/order":{"push":2,"decision":7}}}`
 	text := want
 	for short, c := range map[string]string{"AAA": "a", "FFF": "f", "BBB": "b", "CCC": "c", "111": "1", "222": "2", "444": "4"} {
 		text = strings.ReplaceAll(text, short, strings.Repeat(c, 64))
@@ -172,7 +174,7 @@ func TestOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := summary.Summary{
-				Verifier: summary.DefaultVerifier, At: facts().At.UTC(), ResourceURI: "golden.example.com/team-a/app@" + sum("a"),
+				Verifier: summary.DefaultVerifier, At: facts().At.UTC(), Order: facts().Order, ResourceURI: "golden.example.com/team-a/app@" + sum("a"),
 				Policy: "gatekeeper:policy/services", Fingerprint: sum("f"), Result: "PASSED", Levels: []string{"GATEKEEPER_GOLDEN"},
 				Names: []string{"golden.example.com/team-a/app:v1", "golden.example.com/team-a/app:stable"}, Payload: good,
 			}
