@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -538,23 +539,51 @@ func TestAListThatIsOverwrittenIsMended(t *testing.T) {
 	}
 }
 
-// What was written has to verify with our own key when it is read back.
-func TestASummaryThatDoesNotVerifyIsAnError(t *testing.T) {
+// What does not verify with our own trust is not written, however often it is
+// tried, and the error names what to mend.
+func TestASummaryThatDoesNotVerifyIsNotWritten(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
-	img := image(t, 1)
-	b.push(t, ":v1", img)
-	of := digest(t, img)
-	if err := b.promoter.Copy(t.Context(), subject(of), to("v1")); err != nil {
-		t.Fatal(err)
-	}
-	mixed := signing(t)
-	mixed.Trust = signing(t).Trust
-	d, r := decided(of, to("v1"))
-	if err := promote.NewAttester(b.promoter, mixed).Attest(t.Context(), d, r); err == nil {
-		t.Error("another key's signature passes")
+	for _, tt := range []struct {
+		name    string
+		form    promote.Form
+		keyless bool
+		names   string
+	}{
+		{"a bundle", promote.FormBundle, false, "signing.key"},
+		{"the older form", promote.FormTag, false, "signing.key"},
+		{"with a certificate", promote.FormBundle, true, "signing.keyless"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, distribution(t), distribution(t))
+			img := image(t, 1)
+			b.push(t, ":v1", img)
+			of := digest(t, img)
+			if err := b.promoter.Copy(t.Context(), subject(of), to("v1")); err != nil {
+				t.Fatal(err)
+			}
+			mixed := signing(t)
+			mixed.Trust, mixed.Form = signing(t).Trust, tt.form
+			if tt.keyless {
+				mixed.Signer = otherSigner{mixed.Signer}
+			}
+			d, r := decided(of, to("v1"))
+			b.traffic.reset()
+			for range 2 {
+				err := promote.NewAttester(b.promoter, mixed).Attest(t.Context(), d, r)
+				if !errors.Is(err, summary.ErrUnknownSigner) || !strings.Contains(err.Error(), tt.names+":") {
+					t.Errorf("%v", err)
+				}
+			}
+			if found := b.find(t, goldenRepo(), of, mixed.Trust); len(found) > 0 || b.traffic.bytes["golden out"] > 0 {
+				t.Errorf("it was written: %d bytes, %+v", b.traffic.bytes["golden out"], found)
+			}
+		})
 	}
 }
+
+// otherSigner is a signer that is not known to have a key that lasts.
+type otherSigner struct{ summary.Signer }
 
 // zot let a user who may only create tags overwrite one (CVE-2026-31801). Here
 // an immutable golden tag stays, and nothing is signed about another digest
