@@ -59,6 +59,7 @@ func (j *job) judge() {
 			j.add(j.judgeTag(tag, digest, newest[tag]))
 		}
 	}
+	j.judgeUntagged()
 	for tag, a := range newest {
 		if _, there := j.points[tag]; !there {
 			at := a.found.At
@@ -66,6 +67,28 @@ func (j *job) judge() {
 				Tag: tag, Digest: a.digest, Status: Missing, Reason: Deleted, Policy: a.found.Policy, Approved: &at,
 				Detail: "it was approved for " + a.digest + ", and does not exist: it was deleted, or the promotion is not finished",
 			})
+		}
+	}
+}
+
+// judgeUntagged speaks about the digests that only reserved tags name. What is
+// said about them may be that a tag was approved which is not there: when it
+// cannot be read, the audit does not know.
+func (j *job) judgeUntagged() {
+	seen := map[string]bool{} // digests with a tag, and reserved tags with a finding
+	for _, digest := range j.points {
+		seen[digest] = true
+	}
+	for _, f := range j.findings {
+		seen[f.Tag] = true
+	}
+	for digest, k := range j.known {
+		switch {
+		case seen[digest] || seen[k.tag]:
+		case k.undecided != nil:
+			j.add(unavailable(k.tag, digest, k.undecided))
+		case len(k.approvals) == 0 && k.reason == Malformed:
+			j.add(Finding{Tag: k.tag, Digest: digest, Status: Bypassed, Reason: Malformed, Detail: k.detail})
 		}
 	}
 }
