@@ -132,13 +132,13 @@ func (a *Attester) statement(d gatekeeper.Decision, r policy.Result) ([]byte, er
 	})
 }
 
-// has looks for a summary that verifies and says exactly this.
+// has looks for a summary that verifies and says this.
 func (a *Attester) has(ctx context.Context, golden registry.Repository, digest string, statement []byte) (bool, error) {
 	found, err := summary.Find(ctx, a.registries, golden, digest, a.signing.Trust)
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(found, func(f summary.Found) bool { return f.Err == nil && string(f.Payload) == string(statement) }), nil
+	return slices.ContainsFunc(found, func(f summary.Found) bool { return f.Err == nil && summary.Same(f.Payload, statement) }), nil
 }
 
 // write attaches what was signed in the form that the image's signatures have.

@@ -121,8 +121,10 @@ func TestASummaryIsLeftBesideTheImage(t *testing.T) {
 				t.Errorf("it says %+v", found[0].Summary)
 			}
 
-			// Again: nothing is written, not even by another process.
+			// Again: nothing is written, not even by another process of
+			// another version.
 			b.traffic.reset()
+			s.Verifier.Version = "newer"
 			other := promote.NewAttester(promote.New(b.registries, time.Now), s)
 			if err := other.Attest(t.Context(), d, r); err != nil {
 				t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -154,6 +155,22 @@ type verifier struct {
 type resource struct {
 	URI    string            `json:"uri"`
 	Digest map[string]string `json:"digest,omitempty"`
+}
+
+// Same says whether two statements are about the same approval. Which version
+// of the product speaks is left aside, and the order where one does not say it:
+// an upgrade between a summary and its tag makes no second summary.
+func Same(a, b []byte) bool {
+	one, errOne := parse(a)
+	other, errOther := parse(b)
+	if errOne != nil || errOther != nil {
+		return false
+	}
+	one.Predicate.Verifier.Version, other.Predicate.Verifier.Version = nil, nil
+	if one.Predicate.Order == nil || other.Predicate.Order == nil {
+		one.Predicate.Order, other.Predicate.Order = nil, nil
+	}
+	return reflect.DeepEqual(one, other)
 }
 
 // parse reads a statement that has the shape of a verification summary.

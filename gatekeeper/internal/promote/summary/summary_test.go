@@ -89,6 +89,39 @@ func TestAStatementSaysWhatWasVerified(t *testing.T) {
 	}
 }
 
+func TestStatementsAboutTheSameApproval(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*summary.Facts)
+		same   bool
+	}{
+		"nothing":        {func(*summary.Facts) {}, true},
+		"the version":    {func(f *summary.Facts) { f.Verifier.Version = "v2" }, true},
+		"no order":       {func(f *summary.Facts) { f.Order = summary.Order{} }, true},
+		"another order":  {func(f *summary.Facts) { f.Order.Decision++ }, false},
+		"the verifier":   {func(f *summary.Facts) { f.Verifier.ID = "https://other.example" }, false},
+		"a tag more":     {func(f *summary.Facts) { f.Tags = append(f.Tags, "v2") }, false},
+		"another time":   {func(f *summary.Facts) { f.At = f.At.Add(1) }, false},
+		"other evidence": {func(f *summary.Facts) { f.Inputs = f.Inputs[1:] }, false},
+		"another policy": {func(f *summary.Facts) { f.Fingerprint = sum("e") }, false},
+		"another digest": {func(f *summary.Facts) { f.Digest = sum("d") }, false},
+		"another place":  {func(f *summary.Facts) { f.Golden = "golden.example.com/app" }, false},
+		"another source": {func(f *summary.Facts) { f.Source = "registry.example.com/app" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := facts()
+			tt.change(&f)
+			if got := summary.Same(statement(t, facts()), statement(t, f)); got != tt.same {
+				t.Errorf("same: %v", got)
+			}
+		})
+	}
+	if summary.Same([]byte("x"), []byte("x")) {
+		t.Error("what is no statement is the same as something")
+	}
+}
+
 func TestFactsThatMakeNoStatement(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*summary.Facts){
