@@ -41,8 +41,13 @@ func (s *setup) signing(ctx context.Context) (_ promote.Signing, signs bool, err
 		return promote.Signing{}, false, err
 	}
 	signing.Signer = summary.KeySigner{Key: key}
-	signing.Trust, err = summary.NewTrust([][]byte{key.PublicKeyPEM()}, nil)
-	return signing, true, err
+	if signing.Trust, err = summary.NewTrust([][]byte{key.PublicKeyPEM()}, nil); err != nil {
+		return promote.Signing{}, false, fmt.Errorf("signing.key: %w", err)
+	}
+	if err := summary.Probe(ctx, signing.Signer, signing.Trust); err != nil {
+		return promote.Signing{}, false, fmt.Errorf("signing.key: %w", err)
+	}
+	return signing, true, nil
 }
 
 func (s *setup) verifierID() string {

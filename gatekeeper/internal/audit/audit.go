@@ -124,6 +124,7 @@ type known struct {
 	reason    Reason          // why there is no approval
 	detail    string
 	undecided error
+	tag       string // a reserved one that names the digest, if any
 }
 
 // read resolves the tags and reads what refers to what they point to.
@@ -133,7 +134,7 @@ func (j *job) read(ctx context.Context) error {
 	group.SetLimit(concurrency)
 	for _, tag := range j.tags {
 		if subject, ok := reserved(tag); ok {
-			j.expect(subject)
+			j.expect(subject).tag = tag
 			group.Go(func() error { return j.readReserved(groupCtx, tag) })
 			continue
 		}
@@ -150,12 +151,14 @@ func (j *job) read(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (j *job) expect(digest string) {
+// expect has the summaries of a digest read.
+func (j *job) expect(digest string) *known {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.known[digest] == nil {
 		j.known[digest] = &known{}
 	}
+	return j.known[digest]
 }
 
 func (j *job) add(f Finding) {
@@ -181,7 +184,7 @@ func (j *job) readTag(ctx context.Context, tag string) error {
 		return ctx.Err()
 	}
 	j.point(tag, content.Digest)
-	j.expect(content.Digest)
+	_ = j.expect(content.Digest)
 	return nil
 }
 

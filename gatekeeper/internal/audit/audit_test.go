@@ -3,10 +3,12 @@ package audit_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -153,9 +155,11 @@ type word struct {
 	of       v1.Image
 	repo     string
 	tags     []string
+	push     int64     // zero: the statement has no order, as those of older versions
+	at       time.Time // zero: a moment after the last word
 }
 
-// say leaves a signed summary, as of a moment after the last one.
+// say leaves a signed summary.
 func (p *place) say(t *testing.T, w word) {
 	t.Helper()
 	trust, err := summary.NewTrust([][]byte{w.by.public}, nil)
@@ -166,7 +170,12 @@ func (p *place) say(t *testing.T, w word) {
 		Signer: w.by.signer, Trust: trust, Verifier: summary.Verifier{ID: w.verifier, Version: "test"},
 	})
 	p.clock = p.clock.Add(time.Minute)
-	d := gatekeeper.Decision{Push: gatekeeper.Push{Source: "golden", Repository: "staging/app", Digest: digest(t, w.of)}, DecidedAt: p.clock}
+	d := gatekeeper.Decision{
+		ID: w.push, Push: gatekeeper.Push{ID: w.push, Source: "golden", Repository: "staging/app", Digest: digest(t, w.of)}, DecidedAt: p.clock,
+	}
+	if !w.at.IsZero() {
+		d.DecidedAt = w.at
+	}
 	to := policy.Promotion{Registry: "golden", Repository: w.repo, Tags: w.tags}
 	if err := attester.Attest(t.Context(), d, policy.Result{Policy: "services", Fingerprint: d.Push.Digest, Promotion: &to}); err != nil {
 		t.Fatal(err)
@@ -242,6 +251,44 @@ func TestWhatCameThroughTheGateIsFine(t *testing.T) {
 			t.Errorf("after a rollback (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// The gate lets the later push have the last word. A push whose copy takes
+// long may be decided before an earlier one and tag after it.
+func TestTheLaterPushHasTheLastWord(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name         string
+		first, later int64 // the pushes' IDs; zero: not said
+		firstAt      time.Duration
+		points, want string
+	}{
+		{"decided the other way round", 1, 2, time.Minute, "later", "ok"},
+		{"decided the other way round, moved back", 1, 2, time.Minute, "first", "bypassed moved_back"},
+		{"decided in order", 1, 2, -time.Minute, "later", "ok"},
+		{"decided in order, moved back", 1, 2, -time.Minute, "first", "bypassed moved_back"},
+		{"an older version's word, then a newer one's", 0, 2, -time.Minute, "later", "ok"},
+		{"an older version's word came back", 0, 2, -time.Minute, "first", "bypassed moved_back"},
+		{"without any order time decides", 0, 0, -time.Minute, "first", "bypassed moved_back"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, withReferrers(t))
+			images := map[string]v1.Image{"first": image(t), "later": image(t)}
+			for name, w := range map[string]word{
+				"first": {push: tt.first, at: p.clock.Add(tt.firstAt)}, "later": {push: tt.later, at: p.clock},
+			} {
+				w.by, w.verifier, w.of, w.repo, w.tags = p.own, summary.DefaultVerifier, images[name], "app", []string{name, "stable"}
+				p.write(t, "app:"+name, images[name])
+				p.say(t, w)
+			}
+			p.write(t, "app:stable", images[tt.points])
+			want := map[string]string{"first": "ok", "later": "ok", "stable": tt.want}
+			if diff := cmp.Diff(want, verdicts(t, p.auditor(t))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func signatureImage(t *testing.T) v1.Image {
@@ -411,6 +458,26 @@ func TestAnOutageIsUndecided(t *testing.T) {
 			}
 		})
 	}
+	// The last tag of an image was deleted. What was approved is known by the
+	// reserved tag alone.
+	for name, fails := range map[string]func(path string) bool{
+		"the list under a reserved tag":       func(path string) bool { return strings.Contains(path, "/manifests/sha256-") },
+		"a summary behind a reserved tag":     func(path string) bool { return strings.Contains(path, "/manifests/sha256:") },
+		"the text of one behind reserved tag": func(path string) bool { return strings.Contains(path, "/blobs/") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t, proxied(t, distribution(t), func(r *http.Request) bool { return r.Header.Get("X-Audit") != "" && fails(r.URL.Path) }))
+			img := image(t)
+			p.promote(t, img, "v1")
+			p.deleteTag(t, "v1")
+			p.registries = auditing(t, p.host)
+			want := map[string]string{registry.FallbackTag(digest(t, img), ""): "undecided unavailable"}
+			if diff := cmp.Diff(want, verdicts(t, p.auditor(t))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
 	t.Run("the list of tags", func(t *testing.T) {
 		t.Parallel()
 		p := newPlace(t, outage(t, func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/tags/list") }))
@@ -426,6 +493,75 @@ func TestAnOutageIsUndecided(t *testing.T) {
 			t.Errorf("%+v, %v", report, err)
 		}
 	})
+}
+
+// Behind a reserved tag lies what nobody can read: the audit does not know
+// what was approved, and says so.
+func TestWhatCannotBeReadBehindAReservedTagIsNamed(t *testing.T) {
+	t.Parallel()
+	gone := sum(t)
+	for name, tt := range map[string]struct{ tag, body string }{
+		"a list that is none":        {registry.FallbackTag(gone, ""), `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":7}`},
+		"attestations that are none": {registry.FallbackTag(gone, ".att"), `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":7}`},
+		"a summary that is none": {registry.FallbackTag(gone, ".att"), `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",` +
+			`"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"` + gone + `","size":2},"layers":[` +
+			`{"mediaType":"application/vnd.dsse.envelope.v1+json","digest":"` + gone + `","size":2000000,"annotations":{"predicateType":"` + summary.PredicateType + `"}}]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mediaType := "application/vnd.oci.image.manifest.v1+json"
+			if strings.Contains(tt.body, "image.index") {
+				mediaType = "application/vnd.oci.image.index.v1+json"
+			}
+			p := newPlace(t, serving(t, tt.tag, mediaType, tt.body))
+			if diff := cmp.Diff(map[string]string{tt.tag: "bypassed malformed"}, verdicts(t, p.auditor(t))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func sum(t *testing.T) string { t.Helper(); return digest(t, image(t)) }
+
+// serving is a repository with one tag, whose content no registry would take.
+func serving(t *testing.T, tag, mediaType, body string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v2/":
+		case strings.HasSuffix(r.URL.Path, "/tags/list"):
+			_, _ = io.WriteString(w, `{"name":"app","tags":["`+tag+`"]}`)
+		case strings.HasSuffix(r.URL.Path, "/manifests/"+tag):
+			w.Header().Set("Content-Type", mediaType)
+			_, _ = io.WriteString(w, body)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// proxied is another registry, some requests to which are answered with 503.
+func proxied(t *testing.T, host string, fails func(*http.Request) bool) string {
+	t.Helper()
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
+	inner := proxy.Director
+	proxy.Director = func(r *http.Request) { // uploads go on where they began
+		outer := r.Host
+		inner(r)
+		r.Host = outer
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fails(r) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
 }
 
 // outage is a registry that answers some requests with 503.

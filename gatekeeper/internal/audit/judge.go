@@ -59,6 +59,7 @@ func (j *job) judge() {
 			j.add(j.judgeTag(tag, digest, newest[tag]))
 		}
 	}
+	j.judgeUntagged()
 	for tag, a := range newest {
 		if _, there := j.points[tag]; !there {
 			at := a.found.At
@@ -70,6 +71,28 @@ func (j *job) judge() {
 	}
 }
 
+// judgeUntagged speaks about the digests that only reserved tags name. What is
+// said about them may be that a tag was approved which is not there: when it
+// cannot be read, the audit does not know.
+func (j *job) judgeUntagged() {
+	seen := map[string]bool{} // digests with a tag, and reserved tags with a finding
+	for _, digest := range j.points {
+		seen[digest] = true
+	}
+	for _, f := range j.findings {
+		seen[f.Tag] = true
+	}
+	for digest, k := range j.known {
+		switch {
+		case seen[digest] || seen[k.tag]:
+		case k.undecided != nil:
+			j.add(unavailable(k.tag, digest, k.undecided))
+		case len(k.approvals) == 0 && k.reason == Malformed:
+			j.add(Finding{Tag: k.tag, Digest: digest, Status: Bypassed, Reason: Malformed, Detail: k.detail})
+		}
+	}
+}
+
 // newest finds the latest approval of each tag, whatever it points to now.
 func (j *job) newest() map[string]approval {
 	newest := map[string]approval{}
@@ -77,7 +100,7 @@ func (j *job) newest() map[string]approval {
 		for _, f := range j.known[digest].approvals {
 			for _, name := range f.Names {
 				tag, ours := strings.CutPrefix(name, j.golden+":")
-				if ours && (newest[tag].digest == "" || f.At.After(newest[tag].found.At)) {
+				if ours && (newest[tag].digest == "" || f.After(newest[tag].found.Summary)) {
 					newest[tag] = approval{digest, f}
 				}
 			}
@@ -98,9 +121,10 @@ func (j *job) judgeTag(tag, digest string, last approval) Finding {
 	case !approved:
 		f.Reason = NotApproved
 		f.Detail = fmt.Sprintf("the image was approved for %q, not for this tag", k.approvals[0].Names)
-	case last.found.At.After(own.At):
+	case last.found.After(own.Summary):
 		f.Reason = MovedBack
-		f.Detail = fmt.Sprintf("%s was approved for the tag later, at %s", last.digest, last.found.At.UTC().Format(time.DateTime))
+		f.Detail = fmt.Sprintf("%s, approved at %s, has the last word on the tag: an older image came back, or a promotion is not finished",
+			last.digest, last.found.At.UTC().Format(time.DateTime))
 	default:
 		at := own.At
 		f.Status, f.Policy, f.Approved = OK, own.Policy, &at
@@ -111,7 +135,7 @@ func (j *job) judgeTag(tag, digest string, last approval) Finding {
 // approval is the latest one that names a tag, host/repository:tag.
 func (k *known) approval(name string) (latest summary.Found, found bool) {
 	for _, f := range k.approvals {
-		if f.Approves(name) && (!found || f.At.After(latest.At)) {
+		if f.Approves(name) && (!found || f.After(latest.Summary)) {
 			latest, found = f, true
 		}
 	}

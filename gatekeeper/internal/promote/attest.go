@@ -75,15 +75,15 @@ func (a *Attester) Attest(ctx context.Context, d gatekeeper.Decision, r policy.R
 	if err != nil || there {
 		return err
 	}
-	bundle, err := a.signer.Sign(ctx, statement)
+	older, err := a.olderForm(ctx, golden, s.Digest)
+	if err != nil {
+		return fmt.Errorf("look how %s/%s@%s is signed: %w", to.Registry, to.Repository, s.Digest, err)
+	}
+	signed, err := a.sign(ctx, statement, s.Digest, older)
 	if err != nil {
 		return fmt.Errorf("decision %d: %w", d.ID, err)
 	}
-	// What an audit would refuse is not written, again at every attempt.
-	if _, err := a.signing.Trust.Open(bundle, s.Digest); err != nil {
-		return fmt.Errorf("decision %d: verify our own summary as an audit would: %w", d.ID, err)
-	}
-	if err := a.write(ctx, golden, s.Digest, bundle, d.DecidedAt); err != nil {
+	if err := a.write(ctx, golden, s.Digest, signed, older, d.DecidedAt); err != nil {
 		return fmt.Errorf("attach the summary to %s/%s@%s: %w", to.Registry, to.Repository, s.Digest, err)
 	}
 	there, err = a.has(ctx, golden, s.Digest, statement)
@@ -94,6 +94,26 @@ func (a *Attester) Attest(ctx context.Context, d gatekeeper.Decision, r policy.R
 		return fmt.Errorf("read back the summary of %s/%s@%s: %w", to.Registry, to.Repository, s.Digest, err)
 	}
 	return nil
+}
+
+// sign returns a bundle, or an envelope for the older form, that verifies: one
+// that does not would be written anew at every attempt.
+func (a *Attester) sign(ctx context.Context, statement []byte, of string, older bool) ([]byte, error) {
+	signed, err := a.signer.Sign(ctx, statement)
+	if err != nil {
+		return nil, err
+	}
+	open := a.signing.Trust.Open
+	if older {
+		if signed, err = summary.Envelope(signed); err != nil {
+			return nil, err
+		}
+		open = a.signing.Trust.OpenEnvelope
+	}
+	if _, err := open(signed, of); err != nil {
+		return nil, fmt.Errorf("the summary was signed, but does not verify, so that nothing is written: %w; %s", err, summary.Remedy(a.signing.Signer))
+	}
+	return signed, nil
 }
 
 func (a *Attester) statement(d gatekeeper.Decision, r policy.Result) ([]byte, error) {
@@ -114,34 +134,27 @@ func (a *Attester) statement(d gatekeeper.Decision, r policy.Result) ([]byte, er
 	return summary.Statement(summary.Facts{
 		Verifier: a.signing.Verifier, Golden: golden + "/" + r.Promotion.Repository, Digest: d.Push.Digest, Tags: tags,
 		Policy: r.Policy, Fingerprint: r.Fingerprint, Source: source + "/" + d.Push.Repository, Inputs: r.Inputs, At: d.DecidedAt,
+		Order: summary.Order{Push: d.Push.ID, Decision: d.ID},
 	})
 }
 
-// has looks for a summary that verifies and says exactly this.
+// has looks for a summary that verifies and says this.
 func (a *Attester) has(ctx context.Context, golden registry.Repository, digest string, statement []byte) (bool, error) {
 	found, err := summary.Find(ctx, a.registries, golden, digest, a.signing.Trust)
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(found, func(f summary.Found) bool { return f.Err == nil && string(f.Payload) == string(statement) }), nil
+	return slices.ContainsFunc(found, func(f summary.Found) bool { return f.Err == nil && summary.Same(f.Payload, statement) }), nil
 }
 
-// write attaches a bundle in the form that the image's signatures have. Where
-// cosign finds one bundle among the referrers, it looks at no signature of the
-// older form any more: a bundle beside them would make them invisible.
-func (a *Attester) write(ctx context.Context, golden registry.Repository, of string, bundle []byte, at time.Time) error {
-	older, err := a.olderForm(ctx, golden, of)
-	if err != nil {
-		return err
+// write attaches what was signed in the form that the image's signatures have.
+// Where cosign finds one bundle among the referrers, it looks at no signature
+// of the older form any more: a bundle beside them would make them invisible.
+func (a *Attester) write(ctx context.Context, golden registry.Repository, of string, signed []byte, older bool, at time.Time) error {
+	if older {
+		return a.appendTo(ctx, golden, of, signed)
 	}
-	if !older {
-		return a.attach(ctx, golden, of, bundle, at)
-	}
-	envelope, err := summary.Envelope(bundle)
-	if err != nil {
-		return err
-	}
-	return a.appendTo(ctx, golden, of, envelope)
+	return a.attach(ctx, golden, of, signed, at)
 }
 
 // olderForm says whether an image has signatures below cosign's tag and none

@@ -8,13 +8,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
@@ -117,8 +121,10 @@ func TestASummaryIsLeftBesideTheImage(t *testing.T) {
 				t.Errorf("it says %+v", found[0].Summary)
 			}
 
-			// Again: nothing is written, not even by another process.
+			// Again: nothing is written, not even by another process of
+			// another version.
 			b.traffic.reset()
+			s.Verifier.Version = "newer"
 			other := promote.NewAttester(promote.New(b.registries, time.Now), s)
 			if err := other.Attest(t.Context(), d, r); err != nil {
 				t.Fatal(err)
@@ -323,16 +329,35 @@ func TestACrashAtAnyStepLeavesOneSummary(t *testing.T) {
 	}
 }
 
-// Two processes that promote the same digest at the same time, and different
-// ones, lose nothing that refers to them.
+// Processes that promote the same digest at the same time, and different ones,
+// lose nothing that refers to them.
 func TestSeveralProcessesLoseNoReferrer(t *testing.T) {
 	t.Parallel()
+	for _, older := range []bool{false, true} {
+		t.Run(fmt.Sprintf("older form %v", older), func(t *testing.T) {
+			t.Parallel()
+			severalProcesses(t, older)
+		})
+	}
+}
+
+func severalProcesses(t *testing.T, older bool) {
+	t.Helper()
 	golden, staging := distribution(t), distribution(t)
 	s := signing(t)
-	img := image(t, 1)
 	first := newBench(t, staging, golden)
-	first.push(t, ":v1", img)
 	const referrers, processes = 3, 4
+	// sign pushes an image, and signatures of the older form.
+	sign := func(tag string) v1.Image {
+		img := image(t, 1)
+		first.push(t, tag, img)
+		if older {
+			first.push(t, ":"+registry.FallbackTag(digest(t, img), ".sig"), signature(t, "a signature"))
+			first.push(t, ":"+registry.FallbackTag(digest(t, img), ".att"), signature(t, "an attestation"))
+		}
+		return img
+	}
+	img := sign(":v1")
 	for i := range referrers {
 		r := refers(t, img, fmt.Sprint(i))
 		first.push(t, "@"+digest(t, r), r)
@@ -340,9 +365,7 @@ func TestSeveralProcessesLoseNoReferrer(t *testing.T) {
 	others := make([]string, processes)
 	var wg sync.WaitGroup
 	for i := range processes {
-		own := image(t, 1)
-		first.push(t, fmt.Sprintf(":other%d", i), own)
-		others[i] = digest(t, own)
+		others[i] = digest(t, sign(fmt.Sprintf(":other%d", i)))
 		// A client and a promoter of its own: no lock is shared.
 		b := newBench(t, staging, golden)
 		attester := promote.NewAttester(b.promoter, s)
@@ -361,13 +384,96 @@ func TestSeveralProcessesLoseNoReferrer(t *testing.T) {
 	}
 	wg.Wait()
 	b := newBench(t, staging, golden)
+	bundles := processes
+	if older {
+		bundles = 0
+	}
 	list, err := b.registries.Referrers(t.Context(), goldenRepo(), digest(t, img))
-	if err != nil || len(list) != referrers+processes {
-		t.Errorf("%d referrers, want %d (%v)", len(list), referrers+processes, err)
+	if err != nil || len(list) != referrers+bundles {
+		t.Errorf("%d referrers, want %d (%v)", len(list), referrers+bundles, err)
+	}
+	if found := b.find(t, goldenRepo(), digest(t, img), s.Trust); len(found) != processes {
+		t.Errorf("%d summaries, want %d: %+v", len(found), processes, found)
 	}
 	for _, of := range others {
 		if found := b.find(t, goldenRepo(), of, s.Trust); len(found) != 1 || found[0].Err != nil {
 			t.Errorf("%s: %+v", of, found)
+		}
+	}
+}
+
+// interrupted lets something happen between a copy's look at golden and its
+// write there: before a certain blob is brought over.
+type interrupted struct {
+	promote.Registries
+	blob string
+	once sync.Once
+	by   func()
+}
+
+func (i *interrupted) HasBlob(ctx context.Context, r registry.Repository, digest string) (bool, error) {
+	if digest == i.blob {
+		i.once.Do(i.by)
+	}
+	return i.Registries.HasBlob(ctx, r, digest)
+}
+
+// One image is pushed under two tags. While the second copy brings a blob
+// over, the first promotion is completed: its summary stays.
+func TestACopyOverAnotherPromotionKeepsItsSummary(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, distribution(t), distribution(t))
+	s := signing(t)
+	img := image(t, 1)
+	of := digest(t, img)
+	b.push(t, ":v1", img)
+	b.push(t, ":"+registry.FallbackTag(of, ".sig"), signature(t, "a signature"))
+	att := signature(t, "an attestation")
+	b.push(t, ":"+registry.FallbackTag(of, ".att"), att)
+	config, err := att.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := func(registries promote.Registries, tag string) {
+		t.Helper()
+		promoter := promote.New(registries, time.Now)
+		if err := promoter.Copy(t.Context(), subject(of), to(tag)); err != nil {
+			t.Error(err)
+		}
+		d, r := decided(of, to(tag))
+		if err := promote.NewAttester(promoter, s).Attest(t.Context(), d, r); err != nil {
+			t.Error(err)
+		}
+	}
+	whole(&interrupted{Registries: b.registries, blob: config.String(), by: func() { whole(b.registries, "v1") }}, "latest")
+	if found := b.find(t, goldenRepo(), of, s.Trust); len(found) != 2 {
+		t.Errorf("%d summaries, want one for each tag: %+v", len(found), found)
+	}
+}
+
+// Of the signatures of two keys the signed text is the same, and has one
+// digest; the signatures are annotations. Both come over.
+func TestSignaturesOfSeveralKeysComeAlong(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, distribution(t), distribution(t))
+	img := image(t, 1)
+	of := digest(t, img)
+	b.push(t, ":v1", img)
+	signed := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	for i := range 3 {
+		var err error
+		signed, err = mutate.Append(signed, mutate.Addendum{
+			Layer:       static.NewLayer([]byte("the same text"), "application/vnd.dev.cosign.simplesigning.v1+json"),
+			Annotations: map[string]string{"dev.cosignproject.cosign/signature": fmt.Sprint(i)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.push(t, ":"+registry.FallbackTag(of, ".sig"), signed)
+		b.promote(t, of, to("v1"))
+		got, err := remote.Image(ref(t, b.golden+"/gold/app:"+registry.FallbackTag(of, ".sig")))
+		if err != nil || digest(t, got) != digest(t, signed) {
+			t.Errorf("after signature %d: golden has other ones than the source (%v)", i, err)
 		}
 	}
 }
@@ -435,23 +541,51 @@ func TestAListThatIsOverwrittenIsMended(t *testing.T) {
 	}
 }
 
-// What was written has to verify with our own key when it is read back.
-func TestASummaryThatDoesNotVerifyIsAnError(t *testing.T) {
+// What does not verify with our own trust is not written, however often it is
+// tried, and the error names what to mend.
+func TestASummaryThatDoesNotVerifyIsNotWritten(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
-	img := image(t, 1)
-	b.push(t, ":v1", img)
-	of := digest(t, img)
-	if err := b.promoter.Copy(t.Context(), subject(of), to("v1")); err != nil {
-		t.Fatal(err)
-	}
-	mixed := signing(t)
-	mixed.Trust = signing(t).Trust
-	d, r := decided(of, to("v1"))
-	if err := promote.NewAttester(b.promoter, mixed).Attest(t.Context(), d, r); err == nil {
-		t.Error("another key's signature passes")
+	for _, tt := range []struct {
+		name    string
+		form    promote.Form
+		keyless bool
+		names   string
+	}{
+		{"a bundle", promote.FormBundle, false, "signing.key"},
+		{"the older form", promote.FormTag, false, "signing.key"},
+		{"with a certificate", promote.FormBundle, true, "signing.keyless"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, distribution(t), distribution(t))
+			img := image(t, 1)
+			b.push(t, ":v1", img)
+			of := digest(t, img)
+			if err := b.promoter.Copy(t.Context(), subject(of), to("v1")); err != nil {
+				t.Fatal(err)
+			}
+			mixed := signing(t)
+			mixed.Trust, mixed.Form = signing(t).Trust, tt.form
+			if tt.keyless {
+				mixed.Signer = otherSigner{mixed.Signer}
+			}
+			d, r := decided(of, to("v1"))
+			b.traffic.reset()
+			for range 2 {
+				err := promote.NewAttester(b.promoter, mixed).Attest(t.Context(), d, r)
+				if !errors.Is(err, summary.ErrUnknownSigner) || !strings.Contains(err.Error(), tt.names+":") {
+					t.Errorf("%v", err)
+				}
+			}
+			if found := b.find(t, goldenRepo(), of, mixed.Trust); len(found) > 0 || b.traffic.bytes["golden out"] > 0 {
+				t.Errorf("it was written: %d bytes, %+v", b.traffic.bytes["golden out"], found)
+			}
+		})
 	}
 }
+
+// otherSigner is a signer that is not known to have a key that lasts.
+type otherSigner struct{ summary.Signer }
 
 // zot let a user who may only create tags overwrite one (CVE-2026-31801). Here
 // an immutable golden tag stays, and nothing is signed about another digest

@@ -179,9 +179,10 @@ func (c *job) signed(ctx context.Context, digest string, depth int) error {
 	return nil
 }
 
-// cosignTag copies one tag of cosign's older form, when it exists. What golden
-// has under it is replaced: the source holds every signature golden got from
-// it before. Only our own summaries stay.
+// cosignTag copies one tag of cosign's older form, when it exists. Signatures
+// and attestations are added to those that golden has: our own summaries are
+// among them, and what another push of the same image brought. An SBOM has one
+// layer, and is replaced.
 func (c *job) cosignTag(ctx context.Context, tag string) error {
 	content, err := c.registries.ManifestByTag(ctx, c.from, tag)
 	if errors.Is(err, gatekeeper.ErrNotFound) {
@@ -190,14 +191,17 @@ func (c *job) cosignTag(ctx context.Context, tag string) error {
 	if err != nil || Runnable(content) {
 		return err
 	}
+	if !strings.HasSuffix(tag, ".sbom") {
+		return c.addSource(ctx, tag, content)
+	}
 	now, err := c.registries.Resolve(ctx, c.to.Registry, c.to.Name, tag)
-	switch {
-	case errors.Is(err, gatekeeper.ErrNotFound):
-		return c.manifest(ctx, content, tag)
-	case err != nil || now.Digest == content.Digest:
+	if err == nil && now.Digest == content.Digest {
+		return nil
+	}
+	if err != nil && !errors.Is(err, gatekeeper.ErrNotFound) {
 		return err
 	}
-	return c.replace(ctx, tag, now.Digest, content)
+	return c.manifest(ctx, content, tag)
 }
 
 // subjectOf returns the digest in a manifest's subject field.

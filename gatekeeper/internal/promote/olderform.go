@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -27,51 +28,109 @@ func (a *Attester) appendTo(ctx context.Context, golden registry.Repository, of 
 	if err := c.upload(ctx, descriptor(layer), envelope); err != nil {
 		return err
 	}
-	tag := summary.AttestationsTag(of)
-	seen := []ocispec.Descriptor{layer}
+	return c.keepLayers(ctx, summary.AttestationsTag(of), []ocispec.Descriptor{layer}, nil)
+}
+
+// addSource adds what the source has under a tag of the older form. The blobs
+// go first, so that little time passes between the look at golden's manifest
+// and the write of it.
+func (c *job) addSource(ctx context.Context, tag string, source registry.Content) error {
+	var m ocispec.Manifest
+	if err := json.Unmarshal(source.Body, &m); err != nil {
+		return fmt.Errorf("%w: %s: %w", gatekeeper.ErrInvalidContent, source.Digest, err)
+	}
+	golden, err := c.layered(ctx, tag)
+	if err != nil {
+		return err
+	}
+	if _, lacks := union(golden.Layers, m.Layers); !lacks {
+		return nil // layers only ever come in addition
+	}
+	if err := c.blobs(ctx, source); err != nil {
+		return err
+	}
+	return c.keepLayers(ctx, tag, m.Layers, &source)
+}
+
+// keepLayers adds layers to the manifest under a tag until a look finds them
+// there, with every other one that was seen. Source is nil, or a manifest that
+// is written as it is where it has all of them.
+func (c *job) keepLayers(ctx context.Context, tag string, layers []ocispec.Descriptor, source *registry.Content) error {
 	for range maxListRounds {
-		began := a.now()
-		all, changed, err := c.addLayers(ctx, tag, seen)
+		began := c.now()
+		all, changed, err := c.addLayers(ctx, tag, layers, source)
 		if err != nil || !changed {
 			return err
 		}
-		seen = all
-		if err := pause(ctx, settling(a.now().Sub(began))); err != nil {
+		layers = all
+		if err := pause(ctx, settling(c.now().Sub(began))); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("the attestations %s are changed by somebody else all the time", tag)
+	return fmt.Errorf("the tag %s is changed by somebody else all the time", tag)
 }
 
 // addLayers adds the layers that the manifest under a tag lacks. All is what
 // it holds then.
-func (c *job) addLayers(ctx context.Context, tag string, layers []ocispec.Descriptor) (all []ocispec.Descriptor, changed bool, err error) {
+func (c *job) addLayers(
+	ctx context.Context, tag string, layers []ocispec.Descriptor, source *registry.Content,
+) (all []ocispec.Descriptor, changed bool, err error) {
 	defer c.fallback.lock(c.to.Registry + "/" + c.to.Name)()
-	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
-	content, err := c.registries.ManifestByTag(ctx, c.to, tag)
-	switch {
-	case errors.Is(err, gatekeeper.ErrNotFound):
-	case err != nil:
+	m, err := c.layered(ctx, tag)
+	if err != nil {
 		return nil, false, err
-	default:
-		if isIndex(content.MediaType) {
-			return nil, false, fmt.Errorf("%w: %s holds an index and no attestations", gatekeeper.ErrInvalidContent, tag)
-		}
-		if err := json.Unmarshal(content.Body, &m); err != nil {
-			return nil, false, fmt.Errorf("%w: %s: %w", gatekeeper.ErrInvalidContent, tag, err)
-		}
 	}
 	if m.Layers, changed = union(m.Layers, layers); !changed {
 		return m.Layers, false, nil
 	}
-	return m.Layers, true, c.putLayers(ctx, tag, m)
+	if source == nil || !holds(*source, m.Layers) {
+		return m.Layers, true, c.putLayers(ctx, tag, m)
+	}
+	listed, err := c.registries.PutManifest(ctx, c.to, tag, *source)
+	if err != nil {
+		return nil, false, err
+	}
+	return m.Layers, true, c.list(*source, listed)
 }
 
-// union appends the layers that are not there.
+// layered reads golden's manifest under a tag of the older form; it has no
+// layer when there is none.
+func (c *job) layered(ctx context.Context, tag string) (ocispec.Manifest, error) {
+	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
+	content, err := c.registries.ManifestByTag(ctx, c.to, tag)
+	switch {
+	case errors.Is(err, gatekeeper.ErrNotFound):
+		return m, nil
+	case err != nil:
+		return m, err
+	case isIndex(content.MediaType):
+		return m, fmt.Errorf("%w: %s/%s:%s holds an index and no signatures; delete it", gatekeeper.ErrInvalidContent, c.to.Registry, c.to.Name, tag)
+	}
+	if err := json.Unmarshal(content.Body, &m); err != nil {
+		return m, fmt.Errorf("%w: %s/%s:%s: %w", gatekeeper.ErrInvalidContent, c.to.Registry, c.to.Name, tag, err)
+	}
+	return m, nil
+}
+
+// holds says whether a manifest has all of the layers.
+func holds(content registry.Content, layers []ocispec.Descriptor) bool {
+	var m ocispec.Manifest
+	if err := json.Unmarshal(content.Body, &m); err != nil {
+		return false
+	}
+	_, lacks := union(m.Layers, layers)
+	return !lacks
+}
+
+// union appends the layers that are not there. A signature of the older form
+// is an annotation: two keys' signatures of one image have one digest.
 func union(have, add []ocispec.Descriptor) (all []ocispec.Descriptor, changed bool) {
 	all = slices.Clone(have)
 	for _, layer := range add {
-		if !slices.ContainsFunc(all, func(d ocispec.Descriptor) bool { return d.Digest == layer.Digest }) {
+		same := func(d ocispec.Descriptor) bool {
+			return d.Digest == layer.Digest && maps.Equal(d.Annotations, layer.Annotations)
+		}
+		if !slices.ContainsFunc(all, same) {
 			all, changed = append(all, layer), true
 		}
 	}
@@ -101,36 +160,3 @@ func (c *job) putLayers(ctx context.Context, tag string, m ocispec.Manifest) err
 	_, err = c.registries.PutManifest(ctx, c.to, tag, contentOf(ocispec.MediaTypeImageManifest, body))
 	return err
 }
-
-// replace writes the source's content under a tag of the older form, and keeps
-// the summaries that golden has there.
-func (c *job) replace(ctx context.Context, tag, now string, content registry.Content) error {
-	present, err := c.registries.Manifest(ctx, c.to, now)
-	if err != nil {
-		return err
-	}
-	own, err := summary.Layers(present)
-	if err != nil {
-		return err
-	}
-	var source ocispec.Manifest
-	if err := json.Unmarshal(content.Body, &source); err != nil {
-		return fmt.Errorf("%w: %s: %w", gatekeeper.ErrInvalidContent, content.Digest, err)
-	}
-	all, changed := union(source.Layers, own)
-	if !changed {
-		return c.manifest(ctx, content, tag)
-	}
-	var golden ocispec.Manifest
-	if err := json.Unmarshal(present.Body, &golden); err == nil && slices.EqualFunc(golden.Layers, all, sameDigest) {
-		return nil
-	}
-	if err := c.blobs(ctx, content); err != nil {
-		return err
-	}
-	source.Layers = all
-	defer c.fallback.lock(c.to.Registry + "/" + c.to.Name)()
-	return c.putLayers(ctx, tag, source)
-}
-
-func sameDigest(a, b ocispec.Descriptor) bool { return a.Digest == b.Digest }

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -54,6 +55,15 @@ type Facts struct {
 	Source      string         // host/repository that the evidence was found in
 	Inputs      []policy.Input // the evidence by the policy's authorities
 	At          time.Time      // when the decision was recorded
+	Order       Order
+}
+
+// Order is the place of an approval among those of one journal. The gate goes
+// by it, not by time: of two pushes the later one may be decided earlier. The
+// zero value says that the place is not known.
+type Order struct {
+	Push     int64 `json:"push"`     // the push's sequence number
+	Decision int64 `json:"decision"` // the decision's, among those about the push
 }
 
 // Statement is the text that is signed.
@@ -78,6 +88,9 @@ func Statement(f Facts) ([]byte, error) {
 			InputAttestations:  inputs(f.Source, f.Inputs),
 			VerificationResult: Passed, VerifiedLevels: []string{Level}, SLSAVersion: slsaVersion,
 		},
+	}
+	if f.Order != (Order{}) {
+		s.Predicate.Order = &f.Order
 	}
 	for _, tag := range f.Tags {
 		s.Subject = append(s.Subject, subject{Name: f.Golden + ":" + tag, Digest: digest})
@@ -127,6 +140,10 @@ type predicate struct {
 	VerificationResult string     `json:"verificationResult"`
 	VerifiedLevels     []string   `json:"verifiedLevels"`
 	SLSAVersion        string     `json:"slsaVersion"`
+	// Order is an extension: fields that readers do not know are theirs to
+	// ignore, and are named by a URI (in-toto Attestation Framework v1,
+	// "Parsing rules").
+	Order *Order `json:"https://github.com/golden-gatekeeper/gatekeeper/order,omitempty"`
 }
 
 type verifier struct {
@@ -138,6 +155,22 @@ type verifier struct {
 type resource struct {
 	URI    string            `json:"uri"`
 	Digest map[string]string `json:"digest,omitempty"`
+}
+
+// Same says whether two statements are about the same approval. Which version
+// of the product speaks is left aside, and the order where one does not say it:
+// an upgrade between a summary and its tag makes no second summary.
+func Same(a, b []byte) bool {
+	one, errOne := parse(a)
+	other, errOther := parse(b)
+	if errOne != nil || errOther != nil {
+		return false
+	}
+	one.Predicate.Verifier.Version, other.Predicate.Verifier.Version = nil, nil
+	if one.Predicate.Order == nil || other.Predicate.Order == nil {
+		one.Predicate.Order, other.Predicate.Order = nil, nil
+	}
+	return reflect.DeepEqual(one, other)
 }
 
 // parse reads a statement that has the shape of a verification summary.

@@ -24,6 +24,7 @@ func facts() summary.Facts {
 	return summary.Facts{
 		Verifier: summary.Verifier{ID: summary.DefaultVerifier, Version: "v1.2.3"}, Golden: "golden.example.com/team-a/app", Digest: sum("a"),
 		Tags: []string{"v1", "stable"}, Policy: "services", Fingerprint: sum("f"), Source: "registry.example.com/team-a/app",
+		Order:  summary.Order{Push: 2, Decision: 7},
 		At:     time.Date(2026, 11, 20, 9, 0, 0, 123, time.FixedZone("CET", 3600)),
 		Inputs: []policy.Input{{Manifest: sum("1")}, {Manifest: sum("2"), Digest: sum("b")}, {Manifest: sum("4"), Digest: sum("c")}, {Manifest: "none"}},
 	}
@@ -72,7 +73,8 @@ func TestAStatementSaysWhatWasVerified(t *testing.T) {
   {"uri":"registry.example.com/team-a/app@sha256:111","digest":{"sha256":"111"}},
   {"uri":"registry.example.com/team-a/app@sha256:222","digest":{"sha256":"BBB"}},
   {"uri":"registry.example.com/team-a/app@sha256:444","digest":{"sha256":"CCC"}}],
- "verificationResult":"PASSED","verifiedLevels":["GATEKEEPER_GOLDEN"],"slsaVersion":"1.2"}}`
+ "verificationResult":"PASSED","verifiedLevels":["GATEKEEPER_GOLDEN"],"slsaVersion":"1.2",
+ "https://github.com/golden-gatekeeper/gatekeeper/order":{"push":2,"decision":7}}}`
 	text := want
 	for short, c := range map[string]string{"AAA": "a", "FFF": "f", "BBB": "b", "CCC": "c", "111": "1", "222": "2", "444": "4"} {
 		text = strings.ReplaceAll(text, short, strings.Repeat(c, 64))
@@ -84,6 +86,39 @@ func TestAStatementSaysWhatWasVerified(t *testing.T) {
 	again.At = again.At.UTC()
 	if string(statement(t, again)) != string(statement(t, facts())) {
 		t.Error("the same facts make other bytes")
+	}
+}
+
+func TestStatementsAboutTheSameApproval(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*summary.Facts)
+		same   bool
+	}{
+		"nothing":        {func(*summary.Facts) {}, true},
+		"the version":    {func(f *summary.Facts) { f.Verifier.Version = "v2" }, true},
+		"no order":       {func(f *summary.Facts) { f.Order = summary.Order{} }, true},
+		"another order":  {func(f *summary.Facts) { f.Order.Decision++ }, false},
+		"the verifier":   {func(f *summary.Facts) { f.Verifier.ID = "https://other.example" }, false},
+		"a tag more":     {func(f *summary.Facts) { f.Tags = append(f.Tags, "v2") }, false},
+		"another time":   {func(f *summary.Facts) { f.At = f.At.Add(1) }, false},
+		"other evidence": {func(f *summary.Facts) { f.Inputs = f.Inputs[1:] }, false},
+		"another policy": {func(f *summary.Facts) { f.Fingerprint = sum("e") }, false},
+		"another digest": {func(f *summary.Facts) { f.Digest = sum("d") }, false},
+		"another place":  {func(f *summary.Facts) { f.Golden = "golden.example.com/app" }, false},
+		"another source": {func(f *summary.Facts) { f.Source = "registry.example.com/app" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := facts()
+			tt.change(&f)
+			if got := summary.Same(statement(t, facts()), statement(t, f)); got != tt.same {
+				t.Errorf("same: %v", got)
+			}
+		})
+	}
+	if summary.Same([]byte("x"), []byte("x")) {
+		t.Error("what is no statement is the same as something")
 	}
 }
 
@@ -172,7 +207,7 @@ func TestOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := summary.Summary{
-				Verifier: summary.DefaultVerifier, At: facts().At.UTC(), ResourceURI: "golden.example.com/team-a/app@" + sum("a"),
+				Verifier: summary.DefaultVerifier, At: facts().At.UTC(), Order: facts().Order, ResourceURI: "golden.example.com/team-a/app@" + sum("a"),
 				Policy: "gatekeeper:policy/services", Fingerprint: sum("f"), Result: "PASSED", Levels: []string{"GATEKEEPER_GOLDEN"},
 				Names: []string{"golden.example.com/team-a/app:v1", "golden.example.com/team-a/app:stable"}, Payload: good,
 			}

@@ -1,6 +1,7 @@
 package summary
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"encoding/hex"
@@ -127,6 +128,7 @@ func trustIdentity(i Identity) (trusted, error) {
 type Summary struct {
 	Verifier    string
 	At          time.Time
+	Order       Order
 	ResourceURI string
 	Policy      string // its URI
 	Fingerprint string // "sha256:" and hex digits
@@ -141,6 +143,15 @@ type Summary struct {
 
 // Approves says whether the summary names a golden tag, host/repository:tag.
 func (s Summary) Approves(name string) bool { return slices.Contains(s.Names, name) }
+
+// After says whether the approval has the last word over another one: by their
+// order, and by time where one of them does not say its order.
+func (s Summary) After(other Summary) bool {
+	if s.Order == (Order{}) || other.Order == (Order{}) {
+		return s.At.After(other.At)
+	}
+	return cmp.Or(cmp.Compare(s.Order.Push, other.Order.Push), cmp.Compare(s.Order.Decision, other.Order.Decision)) > 0
+}
 
 // Open verifies a bundle about a digest and reads the summary in it. The error
 // wraps one of the package's when the bundle is at fault.
@@ -232,6 +243,9 @@ func read(st statement, digest string) Summary {
 	}
 	if sum := p.Policy.Digest["sha256"]; sum != "" {
 		s.Fingerprint = "sha256:" + sum
+	}
+	if p.Order != nil {
+		s.Order = *p.Order
 	}
 	for _, one := range st.Subject {
 		if "sha256:"+one.Digest["sha256"] == digest {
