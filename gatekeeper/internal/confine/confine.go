@@ -119,7 +119,7 @@ func Landlock() int {
 	if errno != 0 {
 		return 0
 	}
-	return int(version) //nolint:gosec // a small number
+	return int(version)
 }
 
 // Kill ends a worker and all that it started.
