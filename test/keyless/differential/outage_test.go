@@ -5,7 +5,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"sync/atomic"
+	"sync"
 	"testing"
 )
 
@@ -13,15 +13,19 @@ import (
 type outage struct {
 	URL string
 
-	mode atomic.Int32
+	mu      sync.Mutex
+	mode    mode
+	changed chan struct{} // closed when the mode changes
 }
 
-// The states of a service.
+// mode is the state of a service.
+type mode int
+
 const (
-	up     = iota
-	broken // answers 503
-	gone   // ends the connection
-	silent // accepts, and does not answer
+	up     mode = iota
+	broken      // answers 503
+	gone        // ends the connection
+	silent      // accepts, and does not answer
 )
 
 // newOutage stands before the service at a URL, and keeps its path.
@@ -33,28 +37,39 @@ func newOutage(t *testing.T, target string) *outage {
 	}
 	path := to.Path
 	to.Path = ""
-	o := &outage{}
-	end := make(chan struct{})
+	o := &outage{changed: make(chan struct{})}
 	forward := httputil.NewSingleHostReverseProxy(to)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch o.mode.Load() {
+		now, changed := o.state()
+		switch now {
 		case broken:
 			http.Error(w, "out of order", http.StatusServiceUnavailable)
+		case silent:
+			<-changed
+			panic(http.ErrAbortHandler)
 		case gone:
 			panic(http.ErrAbortHandler)
-		case silent:
-			select {
-			case <-end:
-			case <-r.Context().Done():
-			}
-		default:
+		case up:
 			forward.ServeHTTP(w, r)
 		}
 	}))
 	t.Cleanup(server.Close)
-	t.Cleanup(func() { close(end) })
+	t.Cleanup(func() { o.becomes(gone) })
 	o.URL = server.URL + path
 	return o
 }
 
-func (o *outage) becomes(mode int32) { o.mode.Store(mode) }
+// becomes changes the state, and ends what waits for an answer.
+func (o *outage) becomes(m mode) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.mode = m
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+func (o *outage) state() (mode, <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.mode, o.changed
+}

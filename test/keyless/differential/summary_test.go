@@ -135,9 +135,9 @@ func TestAServiceThatSaysNothingHoldsUpNobodyElse(t *testing.T) {
 }
 
 // outage lets a service fail while an image is to be promoted.
-func (o *ownWord) outage(t *testing.T, repository string, service *outage, mode int32, want []string) {
+func (o *ownWord) outage(t *testing.T, repository string, service *outage, m mode, want []string) {
 	t.Helper()
-	service.becomes(mode)
+	service.becomes(m)
 	image := o.push(t, repository)
 	o.awaitProblem(t, image, want)
 	service.becomes(up)
