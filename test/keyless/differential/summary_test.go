@@ -86,6 +86,7 @@ func TestSummariesAreSignedWithoutAKey(t *testing.T) {
 			o.awaitGolden(t, image)
 			o.readByCosign(t, image)
 			o.audited(t, "app")
+			o.besideOlderSignatures(t)
 		})
 	}
 }
@@ -261,6 +262,29 @@ func (o *ownWord) readByCosign(t *testing.T, image string) {
 	for _, client := range []sigstore.Client{sigstore.Cosign2, sigstore.Cosign3} {
 		if err := o.stack.Verify(t, client, o.developer, o.inGolden(image)); err != nil {
 			t.Errorf("the developer's signature beside it: %v", err)
+		}
+	}
+}
+
+// besideOlderSignatures promotes an image whose signature has the older form.
+// The summary is a bundle all the same, and hides that signature from cosign:
+// the third generation finds it when told to, the second in no way.
+func (o *ownWord) besideOlderSignatures(t *testing.T) {
+	t.Helper()
+	o.developer.Form = sigstore.Tag
+	image := o.push(t, "older")
+	o.awaitGolden(t, image)
+	told, untold := o.developer, o.developer
+	untold.Form = sigstore.Bundle
+	for client, finds := range map[sigstore.Client]bool{sigstore.Cosign2: false, sigstore.Cosign3: true} {
+		if err := o.stack.Verify(t, client, told, o.inGolden(image)); (err == nil) != finds {
+			t.Errorf("%s finds the older signature beside the summary: want %t: %v", client, finds, err)
+		}
+		if o.stack.Verify(t, client, untold, o.inGolden(image)) == nil {
+			t.Errorf("%s finds the older signature beside the summary without being told", client)
+		}
+		if err := o.stack.Verify(t, client, told, image); err != nil {
+			t.Errorf("%s: in staging, where no summary is: %v", client, err)
 		}
 	}
 }
