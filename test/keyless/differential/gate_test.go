@@ -24,6 +24,7 @@ type settings struct {
 	golden     string            // host; a registry that does not exist when empty
 	trustRoots []string          // entries
 	policies   []string          // documents
+	signing    string            // how summaries are signed; not at all when empty
 }
 
 // startGate runs a gatekeeper.
@@ -58,6 +59,9 @@ trustRoots:
 	fmt.Fprintf(&config, "registries:\n  - {name: golden, url: \"http://%s\"}\n", cmp.Or(c.golden, "127.0.0.1:1"))
 	for name, host := range c.registries {
 		fmt.Fprintf(&config, "  - {name: %s, url: \"http://%s\", notifications: {format: distribution, secretFile: %q}}\n", name, host, g.Path("secret"))
+	}
+	if c.signing != "" {
+		fmt.Fprintf(&config, "signing: %s\n", c.signing)
 	}
 	g.Write(t, "gatekeeper.yaml", config.String())
 	g.Serve(t)
