@@ -48,14 +48,23 @@ type Reference struct {
 // safe for concurrent use.
 type Signer struct {
 	signer signature.Signer
+	kms    string // the URI of a key that a service keeps
 	public crypto.PublicKey
 	der    []byte // PKIX
 }
 
 // Load prepares a key for signing. A key of a service is asked for its public
-// half, so that a key that cannot be used is noticed now.
+// half, so that a key that cannot be used is noticed now; the service has half
+// a minute.
 func Load(ctx context.Context, r Reference) (*Signer, error) {
-	signer, err := load(ctx, r)
+	if IsKMS(r.Key) {
+		key, public, err := openPublic(ctx, r.Key)
+		if err != nil {
+			return nil, err
+		}
+		return newSigner(r.Key, key, public)
+	}
+	signer, err := loadFile(r)
 	if err != nil {
 		return nil, err
 	}
@@ -63,20 +72,25 @@ func Load(ctx context.Context, r Reference) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the public key of %s: %w", r.Key, err)
 	}
+	return newSigner(r.Key, signer, public)
+}
+
+func newSigner(name string, signer signature.Signer, public crypto.PublicKey) (*Signer, error) {
 	if err := usable(public); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.Key, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
-		return nil, fmt.Errorf("encode the public key of %s: %w", r.Key, err)
+		return nil, fmt.Errorf("encode the public key of %s: %w", name, err)
 	}
-	return &Signer{signer: signer, public: public, der: der}, nil
+	s := &Signer{signer: signer, public: public, der: der}
+	if IsKMS(name) {
+		s.kms = name
+	}
+	return s, nil
 }
 
-func load(ctx context.Context, r Reference) (signature.Signer, error) {
-	if IsKMS(r.Key) {
-		return openKMS(ctx, r.Key)
-	}
+func loadFile(r Reference) (signature.Signer, error) {
 	text, err := readKey(r.Key)
 	if err != nil {
 		return nil, fmt.Errorf("read the signing key: %w", err)
@@ -157,17 +171,36 @@ func (s *Signer) PublicKeyPEM() []byte {
 }
 
 // SignData implements sign.Keypair: it returns the signature, and what was
-// signed: the SHA-256 of the data, or the data itself for Ed25519.
+// signed: the SHA-256 of the data, or the data itself for Ed25519. A service
+// has a minute.
 func (s *Signer) SignData(ctx context.Context, data []byte) (sig, signed []byte, err error) {
-	sig, err = s.signer.SignMessage(bytes.NewReader(data), options.WithContext(ctx))
+	sig, err = s.sign(ctx, data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sign: %w", err)
+		return nil, nil, err
 	}
 	if _, pure := s.public.(ed25519.PublicKey); pure {
 		return sig, data, nil
 	}
 	sum := sha256.Sum256(data)
 	return sig, sum[:], nil
+}
+
+func (s *Signer) sign(ctx context.Context, data []byte) ([]byte, error) {
+	call := func(ctx context.Context) ([]byte, error) {
+		return s.signer.SignMessage(bytes.NewReader(data), options.WithContext(ctx))
+	}
+	if s.kms == "" {
+		sig, err := call(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("sign: %w", err)
+		}
+		return sig, nil
+	}
+	sig, err := within(ctx, signTimeout, call)
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", s.kms, err)
+	}
+	return sig, nil
 }
 
 // GetHashAlgorithm implements sign.Keypair.

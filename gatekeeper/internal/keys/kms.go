@@ -36,21 +36,37 @@ func IsKMS(reference string) bool {
 
 // PublicKeyPEM asks a key management service for a public key and returns it
 // in PEM (PKIX). The service's client takes addresses and credentials from the
-// environment, as its vendor's tools do.
+// environment, as its vendor's tools do, and has half a minute.
 func PublicKeyPEM(ctx context.Context, uri string) ([]byte, error) {
-	key, err := openKMS(ctx, uri)
+	_, public, err := openPublic(ctx, uri)
 	if err != nil {
 		return nil, err
-	}
-	public, err := key.PublicKey(options.WithContext(ctx))
-	if err != nil {
-		return nil, fmt.Errorf("read the public key of %s: %w", uri, err)
 	}
 	text, err := encodePublic(public)
 	if err != nil {
 		return nil, fmt.Errorf("the public key of %s: %w", uri, err)
 	}
 	return text, nil
+}
+
+// openPublic prepares a key of a service and reads its public half, in time.
+func openPublic(ctx context.Context, uri string) (kms.SignerVerifier, crypto.PublicKey, error) {
+	type pair struct {
+		key    kms.SignerVerifier
+		public crypto.PublicKey
+	}
+	p, err := within(ctx, loadTimeout, func(ctx context.Context) (pair, error) {
+		key, err := openKMS(ctx, uri)
+		if err != nil {
+			return pair{}, err
+		}
+		public, err := key.PublicKey(options.WithContext(ctx))
+		return pair{key, public}, err
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the public key of %s: %w", uri, err)
+	}
+	return p.key, p.public, nil
 }
 
 // openKMS prepares a key of a service. The scheme is looked at first: for one
@@ -60,13 +76,9 @@ func openKMS(ctx context.Context, uri string) (kms.SignerVerifier, error) {
 		return nil, fmt.Errorf("%q names no key management service that is supported; write one of %s", uri, strings.Join(Schemes(), ", "))
 	}
 	if err := vaultReady(uri); err != nil {
-		return nil, fmt.Errorf("%s: %w", uri, err)
+		return nil, err
 	}
-	key, err := kms.Get(ctx, uri, crypto.SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("open the key %s: %w", uri, err)
-	}
-	return key, nil
+	return kms.Get(ctx, uri, crypto.SHA256)
 }
 
 // vaultReady makes sure of Vault's address and token: without a token its
