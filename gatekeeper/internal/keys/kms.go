@@ -16,11 +16,17 @@ import (
 	_ "github.com/sigstore/sigstore/pkg/signature/kms/azure"
 	_ "github.com/sigstore/sigstore/pkg/signature/kms/gcp"
 	_ "github.com/sigstore/sigstore/pkg/signature/kms/hashivault"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 )
 
 // Schemes lists the key management services by the scheme of their URIs.
 func Schemes() []string {
-	return []string{"awskms://", "azurekms://", "gcpkms://", "hashivault://"}
+	all := policyfile.KMSSchemes()
+	for i := range all {
+		all[i] += "://"
+	}
+	return all
 }
 
 // IsKMS says whether a reference names a key in a key management service, by
