@@ -107,11 +107,10 @@ func readErrors(resp *http.Response) (specErrors, error) {
 	if err != nil {
 		return specErrors{}, err
 	}
-	var spec specErrors
-	if json.Unmarshal(body, &spec) != nil {
-		return specErrors{}, nil
+	if spec := (specErrors{}); json.Unmarshal(body, &spec) == nil {
+		return spec, nil
 	}
-	return spec, nil
+	return specErrors{}, nil
 }
 
 // unknown says whether a status that was wanted is the registry's own word
