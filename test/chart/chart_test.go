@@ -83,7 +83,7 @@ func render(t *testing.T, values string) (manifests, error) {
 		if filepath.Ext(name) != ".yaml" {
 			continue
 		}
-		for _, doc := range strings.Split(text, "\n---\n") {
+		for doc := range strings.SplitSeq(text, "\n---\n") {
 			var head metav1.TypeMeta
 			if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
 				t.Fatalf("%s: %v\n%s", name, err, doc)
