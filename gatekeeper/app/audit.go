@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/audit"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
@@ -29,7 +30,7 @@ func Audit(ctx context.Context, o AuditOptions, streams Streams) error {
 	if err := checkOutput(o.Output); err != nil {
 		return err
 	}
-	s, err := loadOrDefault(ctx, o.Config, o.Data)
+	s, err := loadForAudit(ctx, o.Config, o.Data)
 	if err != nil {
 		return status(StatusUsage, err)
 	}
@@ -63,6 +64,19 @@ func Audit(ctx context.Context, o AuditOptions, streams Streams) error {
 		return err
 	}
 	return auditStatus(reports, errors.Join(unread...), o.AllowMissing)
+}
+
+// loadForAudit reads what an audit needs: registries, and whose summaries to
+// accept. Policies are not read, as it takes no decision.
+func loadForAudit(ctx context.Context, file, data string) (*setup, error) {
+	if file == "" {
+		return loadOrDefault(ctx, file, data)
+	}
+	c, err := config.LoadForAudit(file)
+	if err != nil {
+		return nil, err
+	}
+	return &setup{config: c}, nil
 }
 
 // locateRepositories finds the registries of repositories named HOST/REPOSITORY.

@@ -67,6 +67,10 @@ func withPolicies(ctx context.Context, c *config.Config) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
+	return assemble(c, policies)
+}
+
+func assemble(c *config.Config, policies []policyfile.Policy) (*setup, error) {
 	registries := map[string]bool{}
 	for _, r := range c.Registries {
 		registries[r.Name] = true

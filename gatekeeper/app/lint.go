@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
 )
@@ -17,6 +20,7 @@ type lintReport struct {
 	Mistakes []mistake `json:"mistakes"`
 	Policies []string  `json:"policies,omitempty"` // names of the sound ones
 	Warnings []string  `json:"warnings,omitempty"` // what is sound and yet hardly meant
+	Notes    []string  `json:"notes,omitempty"`    // what was not looked at
 }
 
 // mistake is one error, with its place when it has one.
@@ -27,18 +31,26 @@ type mistake struct {
 	Message string `json:"message"`
 }
 
+// linted is what lint has read. No service is asked for anything: a lint has
+// to work on every machine.
+type linted struct {
+	policies []policyfile.Policy
+	warnings []string
+	notes    []string
+	unread   map[string]bool // keys of services, by their URIs
+}
+
 // LintPolicies checks policy files and folders.
-func LintPolicies(ctx context.Context, locations []string, output string, streams Streams) error {
+func LintPolicies(_ context.Context, locations []string, output string, streams Streams) error {
 	if err := checkOutput(output); err != nil {
 		return err
 	}
-	var all []policyfile.Policy
+	var l linted
 	var errs []error
 	for _, location := range locations {
-		policies, err := loadPolicies(ctx, location)
-		all, errs = append(all, policies...), append(errs, err)
+		errs = append(errs, l.readPolicies(location))
 	}
-	return printLint(output, all, nil, errors.Join(errs...), streams)
+	return l.print(output, errors.Join(errs...), streams)
 }
 
 // LintConfig checks a configuration file and the policies it names.
@@ -46,29 +58,107 @@ func LintConfig(ctx context.Context, file, output string, streams Streams) error
 	if err := checkOutput(output); err != nil {
 		return err
 	}
-	s, err := load(ctx, file)
-	if err != nil {
-		return printLint(output, nil, nil, err, streams)
-	}
-	if _, err = s.registries(unobserved{}); err == nil {
-		_, err = sources(s.config)
-	}
-	if err == nil {
-		_, err = s.config.Admin.Token()
-	}
-	var warnings []string
-	switch {
-	case !s.config.Signs():
-		warnings = append(warnings, unsigned)
-	case err == nil && !keys.IsKMS(s.config.Signing.Key): // a service is not asked
-		_, _, err = s.signing(ctx)
-	}
-	return printLint(output, s.policies, warnings, err, streams)
+	var l linted
+	return l.print(output, l.config(ctx, file), streams)
 }
 
-func printLint(output string, policies []policyfile.Policy, warnings []string, err error, streams Streams) error {
-	found := lintReport{Sound: err == nil, Mistakes: mistakes(err), Warnings: warnings}
-	for _, p := range policies {
+func (l *linted) config(ctx context.Context, file string) error {
+	c, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	if err := l.readPolicies(c.Policies); err != nil {
+		return err
+	}
+	s, err := assemble(c, l.policies)
+	if err != nil {
+		l.policies = nil
+		return err
+	}
+	if _, err := s.registries(unobserved{}); err != nil {
+		return err
+	}
+	if _, err := sources(c); err != nil {
+		return err
+	}
+	if _, err := c.Admin.Token(); err != nil {
+		return err
+	}
+	return l.signing(ctx, s)
+}
+
+// readPolicies reads policies with a new key in place of each that a service
+// keeps, and adds the sound ones.
+func (l *linted) readPolicies(location string) error {
+	policies, err := readPolicies(location, func(uri string) ([]byte, error) {
+		l.skip(uri)
+		pair, err := cosignkey.Generate(nil)
+		return pair.Public, err
+	})
+	l.policies = append(l.policies, policies...)
+	return err
+}
+
+// skip notes that a service was not asked for a key.
+func (l *linted) skip(uri string) {
+	if l.unread[uri] {
+		return
+	}
+	if l.unread == nil {
+		l.unread = map[string]bool{}
+	}
+	l.unread[uri] = true
+	l.notes = append(l.notes, "the key "+uri+" was not looked up: lint asks no service; only the form of its URI was checked")
+}
+
+// signing checks everything that summaries are signed and verified with,
+// besides a key of a service.
+func (l *linted) signing(ctx context.Context, s *setup) error {
+	if !s.config.Signs() {
+		l.warnings = append(l.warnings, unsigned)
+	}
+	if s.config.Signing == nil {
+		return nil
+	}
+	c, rest := *s.config, *s.config.Signing
+	if keys.IsKMS(rest.Key) {
+		l.skip(rest.Key)
+		rest.Key = ""
+	}
+	c.Signing = &rest
+	local := &setup{config: &c}
+	if _, _, err := local.signing(ctx); err != nil {
+		return err
+	}
+	if !c.Signs() && len(rest.PublicKeys) == 0 {
+		return nil
+	}
+	_, err := local.trust(ctx)
+	return err
+}
+
+// fingerprint names a policy's content. One with a key that was not looked up
+// has another one in the service.
+func (l *linted) fingerprint(p policyfile.Policy) string {
+	spec := p.Spec()
+	var all []policy.KeyReference
+	for _, s := range spec.Signatures {
+		all = append(all, s.AnyOf...)
+	}
+	for _, a := range spec.Authorities {
+		all = append(all, a.AnyOf...)
+	}
+	for _, r := range all {
+		if r.KMS != "" {
+			return "its fingerprint depends on a key that was not looked up"
+		}
+	}
+	return p.Fingerprint()
+}
+
+func (l *linted) print(output string, err error, streams Streams) error {
+	found := lintReport{Sound: err == nil, Mistakes: mistakes(err), Warnings: l.warnings, Notes: l.notes}
+	for _, p := range l.policies {
 		found.Policies = append(found.Policies, p.Name())
 	}
 	code := StatusOK
@@ -84,21 +174,21 @@ func printLint(output string, policies []policyfile.Policy, warnings []string, e
 	if err != nil {
 		return status(code, err)
 	}
-	for _, w := range warnings {
-		if _, err := fmt.Fprintln(streams.Out, "warning:", w); err != nil {
-			return err
-		}
+	var lines []string
+	for _, w := range l.warnings {
+		lines = append(lines, "warning: "+w)
 	}
-	for _, p := range policies {
-		if _, err := fmt.Fprintf(streams.Out, "%s: policy %s is sound (%s)\n", p.File, p.Name(), p.Fingerprint()); err != nil {
-			return err
-		}
+	for _, n := range l.notes {
+		lines = append(lines, "note: "+n)
 	}
-	if len(policies) == 0 {
-		_, err := fmt.Fprintln(streams.Out, "no policy: nothing would be promoted")
-		return err
+	for _, p := range l.policies {
+		lines = append(lines, fmt.Sprintf("%s: policy %s is sound (%s)", p.File, p.Name(), l.fingerprint(p)))
 	}
-	return nil
+	if len(l.policies) == 0 {
+		lines = append(lines, "no policy: nothing would be promoted")
+	}
+	_, err = fmt.Fprintln(streams.Out, strings.Join(lines, "\n"))
+	return err
 }
 
 // mistakes takes joined errors apart.

@@ -13,11 +13,17 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
 )
 
-// loadPolicies reads a policy file, or every policy file below a folder.
+// loadPolicies reads a policy file, or every policy file below a folder. Key
+// management services are asked for the keys that they keep.
 func loadPolicies(ctx context.Context, location string) ([]policyfile.Policy, error) {
+	return readPolicies(location, func(uri string) ([]byte, error) { return keys.PublicKeyPEM(ctx, uri) })
+}
+
+// readPolicies reads policies; kms stands in for key management services.
+func readPolicies(location string, kms func(uri string) ([]byte, error)) ([]policyfile.Policy, error) {
 	read := func(name string) ([]byte, error) {
 		if keys.IsKMS(name) {
-			return keys.PublicKeyPEM(ctx, name)
+			return kms(name)
 		}
 		return readFile(name)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
@@ -48,6 +49,7 @@ type service struct {
 	journal  *journal.Journal
 	verifier *confined.Pool
 	gate     *gatekeeper.Gate
+	late     *lateAttester // signs with a key of a service; nil when there is none
 	webhooks net.Listener
 	admin    net.Listener // the same as webhooks when the addresses are the same
 	servers  map[net.Listener]http.Handler
@@ -112,8 +114,21 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 // processor, and two so that one item that hangs does not hold up the others.
 func verifiers() int { return max(2, runtime.GOMAXPROCS(0)) }
 
-// attest has the gate sign what it promotes, or warns that it does not.
+// attest has the gate sign what it promotes, or warns that it does not. A key
+// of a service is asked for later: while that is down, pushes are still heard.
 func (svc *service) attest(ctx context.Context, registries *registry.Registries) error {
+	if c := svc.setup.config; c.Signs() && keys.IsKMS(c.Signing.Key) {
+		promoter := promote.New(registries, time.Now)
+		svc.late = &lateAttester{key: c.Signing.Key, now: time.Now, turn: make(chan struct{}, 1), load: func(ctx context.Context) (gatekeeper.Attester, error) {
+			signing, _, err := svc.setup.signing(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return promote.NewAttester(promoter, signing), nil
+		}}
+		svc.gate.Promoter, svc.gate.Attester = promoter, svc.late
+		return nil
+	}
 	signing, signs, err := svc.setup.signing(ctx)
 	if err != nil {
 		return err
@@ -240,6 +255,9 @@ func (svc *service) readiness() []web.ReadyCheck {
 		}
 		return nil
 	}}}
+	if svc.late != nil {
+		checks = append(checks, web.ReadyCheck{Name: "signing", Informational: true, Run: svc.late.ready})
+	}
 	for _, p := range svc.setup.policies {
 		if p.NeedsScan() {
 			return append(checks, web.ReadyCheck{Name: "vulnerability database", Informational: true, Run: svc.databaseFresh})
@@ -270,6 +288,14 @@ func (svc *service) run(ctx context.Context) (err error) {
 		group.Go(func() error { return svc.serve(ctx, listener, handler) })
 	}
 	group.Go(func() error { return svc.journal.Run(ctx, svc.gate) })
+	if svc.late != nil {
+		group.Go(func() error {
+			if err := svc.late.ready(ctx); err != nil {
+				svc.log.ErrorContext(ctx, "nothing is promoted until the signing key can be used", slog.Any("error", err))
+			}
+			return nil
+		})
+	}
 	err = group.Wait()
 	svc.log.InfoContext(context.WithoutCancel(ctx), "stopped")
 	return err

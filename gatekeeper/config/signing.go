@@ -2,9 +2,12 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 )
 
 // Signing says what the summaries of promotions are signed with, and whose
@@ -40,9 +43,6 @@ const (
 	FormTag    = "tag"
 )
 
-// kmsSchemes are the key management services.
-func kmsSchemes() []string { return []string{"awskms", "azurekms", "gcpkms", "hashivault"} }
-
 // Signs says whether promotions get a signed summary.
 func (c *Config) Signs() bool {
 	return c.Signing != nil && (c.Signing.Key != "" || c.Signing.Keyless != nil)
@@ -64,8 +64,8 @@ func (v *validator) signing() {
 	scheme, _, kms := strings.Cut(s.Key, "://")
 	password := s.PasswordFile != "" || s.PasswordEnv != ""
 	switch {
-	case kms && !slices.Contains(kmsSchemes(), scheme):
-		v.failf(at+".key", "%q is no key management service that is supported; write one of %s", scheme, strings.Join(kmsSchemes(), ", "))
+	case kms && !slices.Contains(policyfile.KMSSchemes(), scheme):
+		v.failf(at+".key", "%q is no key management service that is supported; write one of %s", scheme, strings.Join(policyfile.KMSSchemes(), ", "))
 	case password && (kms || s.Key == ""):
 		v.failf(at, "has a password without a key file")
 	}
@@ -104,6 +104,8 @@ func (v *validator) keyless(at string, k Keyless) {
 			v.failf(at+"."+one.key, "is contradictory; signingConfigFile names the services")
 		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 			v.failf(at+"."+one.key, "is no URL; write one as in https://fulcio.example.com")
+		case one.key == "fulcioURL" && u.Scheme == "http" && !loopback(net.JoinHostPort(u.Hostname(), "0")):
+			v.failf(at+"."+one.key, "would get the identity token in the clear; write https://")
 		}
 	}
 	switch {

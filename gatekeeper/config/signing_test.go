@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -70,6 +72,7 @@ func TestMistakesInSigning(t *testing.T) {
 		{"no certificates", "{keyless: " + strings.Replace(keyless, `fulcioURL: "https://f.example", `, "", 1) + "}", "has no fulcioURL"},
 		{"no time", "{keyless: " + strings.Replace(keyless, `rekorURL: "https://r.example", `, "", 1) + "}", "neither rekorURL nor timestampURL"},
 		{"no URL", "{keyless: " + strings.Replace(keyless, `"https://f.example"`, "f.example", 1) + "}", "keyless.fulcioURL: is no URL"},
+		{"a token in the clear", "{keyless: " + strings.Replace(keyless, "https://f.example", "http://f.example", 1) + "}", "keyless.fulcioURL: would get the identity token in the clear"},
 		{"two ways to name services", "{keyless: " + strings.Replace(keyless, "{", "{signingConfigFile: /s, ", 1) + "}", "is contradictory"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -79,5 +82,37 @@ func TestMistakesInSigning(t *testing.T) {
 				t.Errorf("says %v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// An instance on this machine needs no TLS.
+func TestATokenMayStayOnThisMachine(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"http://127.0.0.1:5555", "http://[::1]:5555", "http://localhost:5555"} {
+		if _, err := config.Parse("gatekeeper.yaml", withSigning("{keyless: "+strings.Replace(keyless, "https://f.example", url, 1)+"}")); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// A machine that only audits decides nothing, and hears of no pushes.
+func TestAnAuditNeedsNoPolicies(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "gatekeeper.yaml")
+	text := "apiVersion: gatekeeper/v1alpha1\nkind: Configuration\nregistries: [{name: golden, url: 'https://golden.example.com'}]\nsigning: {publicKeys: [/k.pub]}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := config.LoadForAudit(file); err != nil || len(c.Registries) != 1 {
+		t.Errorf("%v, %v", c, err)
+	}
+	if _, err := config.Load(file); err == nil || !strings.Contains(err.Error(), "policies") || !strings.Contains(err.Error(), "none reports pushes") {
+		t.Errorf("for a service: %v", err)
+	}
+	if err := os.WriteFile(file, []byte(text+"audit: true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.LoadForAudit(file); err == nil {
+		t.Error("an unknown key is accepted")
 	}
 }

@@ -46,7 +46,9 @@ policyKeys:
 secrets:
   - {name: registry, secretName: registry-credentials, items: [{key: .dockerconfigjson, path: config.json}]}
   - {name: notifications, secretName: gatekeeper-notifications}
-signing: {existingSecret: gatekeeper-signing, key: own.key, passwordKey: secret, verifierID: "https://gatekeeper.example.com"}
+signing: {existingSecret: gatekeeper-signing, key: own.key, passwordKey: secret, verifierID: "https://gatekeeper.example.com", form: tag, publicKeys: [/etc/gatekeeper/policies/keys/ci.pub]}
+extraVolumes: [{name: sigstore, projected: {sources: [{serviceAccountToken: {audience: sigstore, path: token, expirationSeconds: 600}}]}}]
+extraVolumeMounts: [{name: sigstore, mountPath: /run/secrets/sigstore, readOnly: true}]
 persistence: {storageClass: fast, keep: false}
 service: {type: LoadBalancer, annotations: {a: b}}
 ingress: {enabled: true, className: nginx, host: hooks.example.com, tlsSecret: hooks-tls, annotations: {a: b}}
@@ -72,6 +74,40 @@ type manifests map[string][]string
 
 func render(t *testing.T, values string) (manifests, error) {
 	t.Helper()
+	files, err := renderFiles(t, values)
+	if err != nil {
+		return nil, err
+	}
+	found := manifests{}
+	for name, text := range files {
+		if filepath.Ext(name) != ".yaml" {
+			continue
+		}
+		for doc := range strings.SplitSeq(text, "\n---\n") {
+			var head metav1.TypeMeta
+			if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
+				t.Fatalf("%s: %v\n%s", name, err, doc)
+			}
+			if head.Kind != "" {
+				found[head.Kind] = append(found[head.Kind], doc)
+			}
+		}
+	}
+	return found, nil
+}
+
+// notes are what Helm says after an installation.
+func notes(t *testing.T, values string) string {
+	t.Helper()
+	files, err := renderFiles(t, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files["gatekeeper/templates/NOTES.txt"]
+}
+
+func renderFiles(t *testing.T, values string) (map[string]string, error) {
+	t.Helper()
 	c, err := loader.Load(chartDir)
 	if err != nil {
 		t.Fatal(err)
@@ -85,26 +121,7 @@ func render(t *testing.T, values string) (manifests, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := engine.Engine{Strict: true}.Render(c, all)
-	if err != nil {
-		return nil, err
-	}
-	found := manifests{}
-	for name, text := range files {
-		if filepath.Ext(name) != ".yaml" {
-			continue
-		}
-		for _, doc := range strings.Split(text, "\n---\n") {
-			var head metav1.TypeMeta
-			if err := yaml.Unmarshal([]byte(doc), &head); err != nil {
-				t.Fatalf("%s: %v\n%s", name, err, doc)
-			}
-			if head.Kind != "" {
-				found[head.Kind] = append(found[head.Kind], doc)
-			}
-		}
-	}
-	return found, nil
+	return engine.Engine{Strict: true}.Render(c, all)
 }
 
 func mustRender(t *testing.T, values string) manifests {
@@ -289,6 +306,9 @@ func TestReferencesResolve(t *testing.T) {
 		}
 		if v.Projected != nil {
 			for _, s := range v.Projected.Sources {
+				if s.ConfigMap == nil {
+					continue
+				}
 				for _, item := range s.ConfigMap.Items {
 					if maps[s.ConfigMap.Name].Data[item.Key] == "" {
 						t.Errorf("volume %s: no %s in ConfigMap %s", v.Name, item.Key, s.ConfigMap.Name)
@@ -363,12 +383,63 @@ func TestMistakesInValuesAreRefused(t *testing.T) {
 		needed + "config: {storage: {url: x}, registries: [{name: a, url: b}]}\n":                                "storage",
 		needed + "persistence: {accessModes: [ReadWriteMany]}\n":                                                 "accessModes",
 		needed + "signing: {existingSecret: s}\nconfig: {signing: {key: /k}, registries: [{name: a, url: b}]}\n": "exclude each other",
+		needed + "signing: {form: oci}\n":                                                                        "form",
+		needed + "extraVolumes: [{emptyDir: {}}]\n":                                                              "name",
+		needed + "extraVolumeMounts: [{name: a, mountPath: relative}]\n":                                         "mountPath",
 		needed + "signing: {keyFile: /k}\n":                                                                      "keyFile",
 		needed + "policyKeys: {ci.key: '-----BEGIN ENCRYPTED PRIVATE KEY-----'}\n":                               "policyKeys",
 	} {
 		if _, err := render(t, values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", values, err, want)
 		}
+	}
+}
+
+// A token for keyless signing gets into the pod, and the further keys of the
+// audit into the configuration.
+func TestWhatSigningNeedsIsMounted(t *testing.T) {
+	t.Parallel()
+	pod := decode[appsv1.Deployment](t, mustRender(t, everything), "Deployment").Spec.Template.Spec
+	if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
+		return v.Name == "sigstore" && v.Projected.Sources[0].ServiceAccountToken.Audience == "sigstore"
+	}) {
+		t.Error("there is no volume with the token")
+	}
+	if !slices.ContainsFunc(pod.Containers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == "/run/secrets/sigstore" }) {
+		t.Error("the token is not mounted")
+	}
+	var c struct {
+		Signing struct {
+			Form       string
+			PublicKeys []string
+		}
+	}
+	if err := yaml.Unmarshal([]byte(configuration(t, everything)), &c); err != nil {
+		t.Fatal(err)
+	}
+	if c.Signing.Form != "tag" || !slices.Equal(c.Signing.PublicKeys, []string{"/etc/gatekeeper/policies/keys/ci.pub"}) {
+		t.Errorf("signing %+v", c.Signing)
+	}
+}
+
+// The notes warn when nothing signs, whatever else the section holds, and say
+// what a network policy has to allow.
+func TestTheNotesWarn(t *testing.T) {
+	t.Parallel()
+	const registries = "registries: [{name: a, url: b}]"
+	for values, want := range map[string]bool{
+		needed: true,
+		needed + "signing: {existingSecret: s}\n":                                  false,
+		needed + "config: {signing: {publicKeys: [/k.pub]}, " + registries + "}\n": true,
+		needed + "config: {signing: {key: 'awskms:///a'}, " + registries + "}\n":   false,
+		needed + "config: {signing: {keyless: {issuer: i}}, " + registries + "}\n": false,
+	} {
+		if got := strings.Contains(notes(t, values), "Nothing signs"); got != want {
+			t.Errorf("%q: warns: %v", values, got)
+		}
+	}
+	if strings.Contains(notes(t, needed), "OCSP") || !strings.Contains(notes(t, everything), "OCSP") {
+		t.Error("what a network policy has to allow is said at the wrong time")
 	}
 }
 

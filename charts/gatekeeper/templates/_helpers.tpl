@@ -44,6 +44,12 @@ signing:
   {{- with .verifierID }}
   verifierID: {{ . | quote }}
   {{- end }}
+  {{- with .form }}
+  form: {{ . }}
+  {{- end }}
+  {{- with .publicKeys }}
+  publicKeys: {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}{{ end }}
 {{ toYaml .Values.config }}
 {{- end }}

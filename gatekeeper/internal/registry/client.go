@@ -40,6 +40,7 @@ type client struct {
 	// noReferrersUntil is the Unix time up to which the registry is taken
 	// to have no referrers API, in seconds.
 	noReferrersUntil atomic.Int64
+	hasReferrers     atomic.Bool // the referrers API has answered in this process
 	onLoopback       atomic.Bool // the registry is on this machine
 
 	mu             sync.Mutex

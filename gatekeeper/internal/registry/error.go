@@ -87,19 +87,40 @@ type specErrors struct {
 // proxy in between does not.
 func (c *client) refused(r request, resp *http.Response) error {
 	out := &Error{Registry: c.name, Operation: r.operation, StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp, c.now)}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	spec, err := readErrors(resp)
 	if err != nil {
 		out.Err, out.Message = err, clean(err.Error())
 		return out
 	}
-	var spec specErrors
-	if err := json.Unmarshal(body, &spec); err == nil && len(spec.Errors) > 0 {
+	if len(spec.Errors) > 0 {
 		out.Message = clean(spec.Errors[0].Code + ": " + spec.Errors[0].Message)
 	}
 	if resp.StatusCode == http.StatusNotFound && absent(r, resp, spec) {
 		return fmt.Errorf("registry %s: %s: %w", c.name, r.operation, gatekeeper.ErrNotFound)
 	}
 	return out
+}
+
+// readErrors reads the body of an error. A body of another form has none.
+func readErrors(resp *http.Response) (specErrors, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil {
+		return specErrors{}, err
+	}
+	if spec := (specErrors{}); json.Unmarshal(body, &spec) == nil {
+		return spec, nil
+	}
+	return specErrors{}, nil
+}
+
+// unknown says whether a status that was wanted is the registry's own word
+// for absence.
+func unknown(r request, resp *http.Response) (bool, error) {
+	if resp.StatusCode != http.StatusNotFound {
+		return false, nil
+	}
+	spec, err := readErrors(resp)
+	return err == nil && absent(r, resp, spec), err
 }
 
 func absent(r request, resp *http.Response, spec specErrors) bool {

@@ -18,6 +18,7 @@ type page struct {
 	status      int
 	contentType string
 	body        []byte
+	unknown     bool // a 404 in the registry's own words: what was asked for does not exist
 }
 
 // pages follows a list from page to page, on the registry itself only (OCI
@@ -54,7 +55,8 @@ func (c *client) page(ctx context.Context, r request) (_ page, next string, err 
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	p := page{status: resp.StatusCode, contentType: contentType(resp)}
 	if p.status != http.StatusOK {
-		return p, "", nil
+		p.unknown, err = unknown(r, resp)
+		return p, "", err
 	}
 	if p.body, err = c.read(resp, MaxManifest, "one page to "+r.operation); err != nil {
 		return page{}, "", err

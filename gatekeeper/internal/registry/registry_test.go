@@ -413,9 +413,72 @@ func TestReferrers(t *testing.T) {
 	}
 }
 
+// An answer that is no list, about one image, hides nobody's referrers: not
+// those of the other images, and not those of the same one later.
+func TestOneStrangeAnswerIsNoMissingReferrersAPI(t *testing.T) {
+	t.Parallel()
+	orphan, subject, one := digestOf([]byte("orphan")), digestOf([]byte("subject")), digestOf([]byte("1"))
+	strange, api := "GET /v2/app/referrers/"+orphan, "GET /v2/app/referrers/"+subject
+	unknown := func(code string) http.HandlerFunc {
+		return answer(404, "application/json", []byte(`{"errors":[{"code":"`+code+`","message":"unknown"}]}`))
+	}
+	html := answer(200, "text/html", []byte("<html>"))
+	for _, tt := range []struct {
+		name    string
+		before  bool // the API has answered before
+		strange http.HandlerFunc
+		err     string
+	}{
+		{"an unknown digest, at first", false, unknown("MANIFEST_UNKNOWN"), ""},
+		{"an unknown digest, later", true, unknown("MANIFEST_UNKNOWN"), ""},
+		{"an unknown repository", true, unknown("NAME_UNKNOWN"), ""},
+		{"an unknown error", true, unknown("UNSUPPORTED"), "404"},
+		{"a proxy's 404", true, answer(404, "text/html", []byte("not here")), "404"},
+		{"a proxy's page", true, html, "text/html"},
+		{"a proxy's page, at first", false, html, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLiar(t)
+			l.on(api, answer(200, indexType, referrersIndex(one)))
+			l.on(strange, tt.strange)
+			r, _ := client(t, l.URL, nil)
+			list := func() {
+				t.Helper()
+				if list, err := r.Referrers(t.Context(), app, subject); err != nil || len(list) != 1 {
+					t.Fatalf("%v, %v, want one", list, err)
+				}
+			}
+			if tt.before {
+				list()
+			}
+			got, err := r.Referrers(t.Context(), app, orphan)
+			if len(got) > 0 || (err == nil) != (tt.err == "") || err != nil && (!strings.Contains(err.Error(), tt.err) || errors.Is(err, gatekeeper.ErrNotFound)) {
+				t.Errorf("%v, %v, want an error with %q", got, err, tt.err)
+			}
+			list()
+		})
+	}
+}
+
+// What a registry with the API does not know by digest may still have the
+// fallback tag of a client that never asked for the API.
+func TestAnUnknownDigestsFallbackTagIsLookedAt(t *testing.T) {
+	t.Parallel()
+	subject, one := digestOf([]byte("subject")), digestOf([]byte("1"))
+	l := newLiar(t)
+	l.on("GET /v2/app/referrers/"+subject, answer(404, "application/json", []byte(`{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`)))
+	l.on("GET /v2/app/manifests/"+registry.FallbackTag(subject, ""), answer(200, indexType, referrersIndex(one)))
+	r, _ := client(t, l.URL, nil)
+	if list, err := r.Referrers(t.Context(), app, subject); err != nil || len(list) != 1 || list[0].Digest != one {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
 func TestARegistryWithoutReferrersIsNotAskedAgainSoon(t *testing.T) {
 	t.Parallel()
 	l := newLiar(t)
+	l.on("GET /v2/app/referrers/"+digestOf([]byte("x")), answer(404, "text/plain", []byte("404 page not found\n"))) // as Distribution
 	r, _ := client(t, l.URL, nil)
 	for range 3 {
 		if _, err := r.Referrers(t.Context(), app, digestOf([]byte("x"))); err != nil {

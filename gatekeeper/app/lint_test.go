@@ -1,0 +1,125 @@
+package app //nolint:testpackage // the parts of the composition root are not exported
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+const kmsPolicy = `apiVersion: gatekeeper/v1alpha1
+kind: PromotionPolicy
+metadata: {name: services}
+spec:
+  from: staging
+  match: {repositories: ["**"]}
+  signatures: [{name: ci, anyOf: [{kms: "hashivault://ci"}, {kms: "hashivault://release"}]}]
+  promote: {to: golden, repository: "{{ .Repository }}", tags: ["{{ .Tag }}"], immutable: true}
+`
+
+// vaultDown is a Vault that counts its requests and fails them.
+func vaultDown(t *testing.T) *atomic.Int32 {
+	t.Helper()
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("VAULT_ADDR", server.URL)
+	t.Setenv("VAULT_TOKEN", "token")
+	return &asked
+}
+
+func configuration(t *testing.T, signing string) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "policies", "services.yaml"), kmsPolicy)
+	secret := write(t, filepath.Join(dir, "secret"), "secret")
+	return write(t, filepath.Join(dir, "gatekeeper.yaml"), `apiVersion: gatekeeper/v1alpha1
+kind: Configuration
+registries:
+  - {name: staging, url: "http://127.0.0.1:1", auth: {anonymous: true}, notifications: {format: distribution, secretFile: `+secret+`}}
+  - {name: golden, url: "http://127.0.0.1:2", auth: {anonymous: true}}
+signing: `+signing+`
+policies: `+filepath.Join(dir, "policies")+"\n")
+}
+
+// Lint works where no service can be reached, and says what it left out.
+func TestLintAsksNoService(t *testing.T) {
+	asked := vaultDown(t)
+	file := configuration(t, `{key: "hashivault://golden"}`)
+	for name, lint := range map[string]func(Streams) error{
+		"config": func(s Streams) error { return LintConfig(t.Context(), file, "text", s) },
+		"policies": func(s Streams) error {
+			return LintPolicies(t.Context(), []string{filepath.Join(filepath.Dir(file), "policies")}, "text", s)
+		},
+	} {
+		var out bytes.Buffer
+		if err := lint(Streams{Out: &out, Err: &out}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, want := range []string{"note: the key hashivault://ci was not looked up", "hashivault://release", "policy services is sound (its fingerprint depends"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in\n%s", name, want, out.String())
+			}
+		}
+		if name == "config" && !strings.Contains(out.String(), "hashivault://golden was not looked up") {
+			t.Errorf("nothing of the signing key in\n%s", out.String())
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("the service was asked %d times", n)
+	}
+}
+
+func TestLintReadsPublicKeys(t *testing.T) {
+	vaultDown(t)
+	absent := filepath.Join(t.TempDir(), "old.pub")
+	for _, signing := range []string{`{publicKeys: [` + absent + `]}`, `{key: "hashivault://golden", publicKeys: [` + absent + `]}`} {
+		var out bytes.Buffer
+		err := LintConfig(t.Context(), configuration(t, signing), "text", Streams{Out: &out, Err: &out})
+		if err == nil || !strings.Contains(err.Error(), "signing.publicKeys") {
+			t.Errorf("%s: %v", signing, err)
+		}
+	}
+}
+
+// An audit takes no decision: what only decisions need may be missing, or
+// kept in a service that is down. Its own key there leaves it undecided.
+func TestAnAuditReadsWhatItNeeds(t *testing.T) {
+	asked := vaultDown(t)
+	dir := t.TempDir()
+	if err := prepareData(dir); err != nil {
+		t.Fatal(err)
+	}
+	public := filepath.Join(dir, ownPublicFile)
+	only := write(t, filepath.Join(t.TempDir(), "gatekeeper.yaml"), `apiVersion: gatekeeper/v1alpha1
+kind: Configuration
+registries: [{name: golden, url: "http://127.0.0.1:2", auth: {anonymous: true}}]
+signing: {publicKeys: [`+public+`]}
+`)
+	for _, file := range []string{only, configuration(t, "{publicKeys: ["+public+"]}")} {
+		s, err := loadForAudit(t.Context(), file, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.trust(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("the service was asked %d times", n)
+	}
+	var out bytes.Buffer
+	err := Audit(t.Context(), AuditOptions{
+		Config: configuration(t, `{key: "hashivault://golden"}`), Repositories: []string{"127.0.0.1:2/app"}, Output: "text",
+	}, Streams{Out: &out, Err: &out})
+	if s, ok := errors.AsType[*StatusError](err); !ok || s.Code != StatusUndecided {
+		t.Errorf("%v, want status %d", err, StatusUndecided)
+	}
+}

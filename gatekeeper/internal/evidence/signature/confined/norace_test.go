@@ -1,0 +1,5 @@
+//go:build !race
+
+package confined_test
+
+const raceDetector = false
