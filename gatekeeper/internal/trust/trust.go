@@ -125,12 +125,15 @@ func (e *entry) load() ([]byte, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return content, e.accept(content)
+	if err := e.accept(content); err != nil {
+		return nil, fmt.Errorf("%s: %w", e.File, err)
+	}
+	return content, nil
 }
 
 // accept takes new content when it is sound. The entry is locked.
 func (e *entry) accept(content []byte) error {
-	if bytes.Equal(content, e.content) {
+	if e.content != nil && bytes.Equal(content, e.content) {
 		return nil
 	}
 	if err := verify.CheckTrustRoot(content); err != nil {

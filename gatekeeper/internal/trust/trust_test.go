@@ -214,3 +214,16 @@ func TestAMissingPinnedRoot(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// An empty file is no trust root, and the mistake names the file.
+func TestAnEmptyFileIsNoTrustRoot(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "trusted_root.json")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, trust.Root{Name: "acme", File: file}, t.TempDir())
+	if err := w.Check(); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("%v", err)
+	}
+}

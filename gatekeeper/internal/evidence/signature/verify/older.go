@@ -48,12 +48,9 @@ type simpleSigning struct {
 
 // simpleSigning judges a signature of cosign's older form.
 func (t *Trusted) simpleSigning(item Item) (Answer, error) {
-	sig, err := base64.StdEncoding.DecodeString(item.Annotations[annotationSignature])
-	if err != nil {
-		return malformed("the annotation with the signature is no base64: %v", err).answer(), nil
-	}
-	if len(sig) == 0 {
-		return malformed("the annotation with the signature is empty").answer(), nil
+	sig, bad := decodeSignature(item.Annotations[annotationSignature])
+	if bad != nil {
+		return bad.answer(), nil
 	}
 	var claim simpleSigning
 	if err := strictjson.Unmarshal(item.Data, &claim); err != nil {

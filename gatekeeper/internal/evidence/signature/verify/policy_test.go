@@ -40,7 +40,7 @@ func lintAndPrepare(text string) (lint, prepared error) {
 	if err != nil {
 		return err, nil
 	}
-	for _, a := range parsed[0].Compiled.Authorities() {
+	for _, a := range parsed[0].Authorities() {
 		if _, err := verify.Prepare(verify.Trust{Notaries: []verify.Notary{{ID: a.ID, Notary: *a.Notary}}}); err != nil {
 			return nil, err
 		}
