@@ -131,7 +131,25 @@ func TestAServiceThatSaysNothingHoldsUpNobodyElse(t *testing.T) {
 	o.Await(t, "unsigned", digestOf(t, unsigned), harness.Verdict("pending"))
 	o.fulcio.becomes(up)
 	for _, image := range images {
+		o.awaitTag(t, image)
 		o.awaitGolden(t, image)
+	}
+}
+
+// awaitTag waits for the golden tag longer than awaitGolden does: after several
+// failures, the next attempt may be half a minute away.
+func (o *ownWord) awaitTag(t *testing.T, image string) {
+	t.Helper()
+	tag := o.golden + "/release/" + repositoryOf(image) + ":v1"
+	deadline := time.After(2 * time.Minute)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for harness.DigestOf(t, tag) == "" {
+		select {
+		case <-deadline:
+			t.Fatalf("%s is not there", tag)
+		case <-tick.C:
+		}
 	}
 }
 
