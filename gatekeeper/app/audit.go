@@ -50,13 +50,12 @@ func Audit(ctx context.Context, o AuditOptions, streams Streams) error {
 		return status(StatusUsage, err)
 	}
 	a := &audit.Auditor{Registries: registries, Trust: trust, Verifier: s.verifierID()}
-	var reports []audit.Report
+	reports := []audit.Report{} // one for each repository, in JSON too
 	var unread []error
 	for _, repo := range repositories {
 		r, err := a.Audit(ctx, repo)
 		if err != nil {
 			unread = append(unread, err)
-			continue
 		}
 		reports = append(reports, r)
 	}
@@ -120,6 +119,9 @@ func printAudit(output string, reports []audit.Report, out io.Writer) error {
 		return printJSON(out, map[string]any{"repositories": reports})
 	}
 	for _, r := range reports {
+		if r.Error != "" {
+			continue // people read it among the errors
+		}
 		if err := printRepository(r, out); err != nil {
 			return err
 		}

@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -109,15 +111,17 @@ func newTrust(all [][]byte, identity *summary.Identity) (*summary.Trust, error) 
 	return t, nil
 }
 
-func readPublicKey(file string) ([]byte, error) {
-	info, err := os.Stat(file)
+func readPublicKey(file string) (_ []byte, err error) {
+	f, err := os.Open(filepath.Clean(file))
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxPublicKey {
-		return nil, fmt.Errorf("%s has more than %d bytes; it is no key", file, maxPublicKey)
+	defer func() { err = errors.Join(err, f.Close()) }()
+	text, err := io.ReadAll(io.LimitReader(f, maxPublicKey+1))
+	if err == nil && len(text) > maxPublicKey {
+		err = fmt.Errorf("%s has more than %d bytes; it is no key", file, maxPublicKey)
 	}
-	return os.ReadFile(filepath.Clean(file))
+	return text, err
 }
 
 // keylessSigner reads the signing configuration once, to notice now that it

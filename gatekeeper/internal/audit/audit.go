@@ -64,7 +64,10 @@ type Finding struct {
 // Report is what there is to say about a repository.
 type Report struct {
 	Repository string    `json:"repository"` // host/repository
-	Findings   []Finding `json:"findings"`   // by tag
+	Findings   []Finding `json:"findings"`   // by tag; empty, not null, when there are none
+	// Error says why the tags could not be listed. There are no findings then,
+	// and that says nothing about the tags.
+	Error string `json:"error,omitempty"`
 }
 
 // Registries is what an Auditor reads from.
@@ -86,23 +89,29 @@ type Auditor struct {
 const concurrency = 4
 
 // Audit looks at every tag of a repository. An error means that the tags could
-// not be listed; trouble with single tags is in the report.
+// not be listed; the report then names the repository and the error. Trouble
+// with single tags is in the report.
 func (a *Auditor) Audit(ctx context.Context, repo registry.Repository) (Report, error) {
 	host, err := a.Registries.Host(repo.Registry)
 	if err != nil {
-		return Report{}, err
+		return failed(repo.Registry+"/"+repo.Name, err)
 	}
 	tags, err := a.Registries.Tags(ctx, repo)
 	if err != nil {
-		return Report{}, fmt.Errorf("list the tags of %s/%s: %w", host, repo.Name, err)
+		return failed(host+"/"+repo.Name, fmt.Errorf("list the tags of %s/%s: %w", host, repo.Name, err))
 	}
 	j := &job{Auditor: a, repo: repo, golden: host + "/" + repo.Name, tags: tags, known: map[string]*known{}}
+	j.findings = []Finding{}
 	if err := j.read(ctx); err != nil {
-		return Report{}, err
+		return failed(j.golden, err)
 	}
 	j.judge()
 	slices.SortFunc(j.findings, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.Digest, b.Digest)) })
 	return Report{Repository: j.golden, Findings: j.findings}, nil
+}
+
+func failed(repository string, err error) (Report, error) {
+	return Report{Repository: repository, Findings: []Finding{}, Error: err.Error()}, err
 }
 
 // job is the audit of one repository.

@@ -482,7 +482,8 @@ func TestAnOutageIsUndecided(t *testing.T) {
 		t.Parallel()
 		p := newPlace(t, outage(t, func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/tags/list") }))
 		p.promote(t, image(t), "v1")
-		if report, err := p.auditor(t).Audit(t.Context(), repo("app")); err == nil || errors.Is(err, gatekeeper.ErrNotFound) {
+		if report, err := p.auditor(t).Audit(t.Context(), repo("app")); err == nil || errors.Is(err, gatekeeper.ErrNotFound) ||
+			report.Repository != p.host+"/app" || report.Error != err.Error() || report.Findings == nil {
 			t.Errorf("%+v, %v", report, err)
 		}
 	})

@@ -83,14 +83,11 @@ func (a *Attester) Attest(ctx context.Context, d gatekeeper.Decision, r policy.R
 	if err != nil {
 		return fmt.Errorf("decision %d: %w", d.ID, err)
 	}
-	if err := a.write(ctx, golden, s.Digest, signed, older, d.DecidedAt); err != nil {
+	carrier, err := a.write(ctx, golden, s.Digest, signed, older, d.DecidedAt)
+	if err != nil {
 		return fmt.Errorf("attach the summary to %s/%s@%s: %w", to.Registry, to.Repository, s.Digest, err)
 	}
-	there, err = a.has(ctx, golden, s.Digest, statement)
-	if err == nil && !there {
-		err = errors.New("the summary was written, but does not verify with our own key or is not listed")
-	}
-	if err != nil {
+	if _, err := summary.ReadBack(ctx, a.registries, golden, s.Digest, carrier, older, a.signing.Trust); err != nil {
 		return fmt.Errorf("read back the summary of %s/%s@%s: %w", to.Registry, to.Repository, s.Digest, err)
 	}
 	return nil
@@ -150,24 +147,29 @@ func (a *Attester) has(ctx context.Context, golden registry.Repository, digest s
 // write attaches what was signed in the form that the image's signatures have.
 // Where cosign finds one bundle among the referrers, it looks at no signature
 // of the older form any more: a bundle beside them would make them invisible.
-func (a *Attester) write(ctx context.Context, golden registry.Repository, of string, signed []byte, older bool, at time.Time) error {
+// Carrier is what it is found again by.
+func (a *Attester) write(
+	ctx context.Context, golden registry.Repository, of string, signed []byte, older bool, at time.Time,
+) (carrier string, err error) {
 	if older {
 		return a.appendTo(ctx, golden, of, signed)
 	}
 	return a.attach(ctx, golden, of, signed, at)
 }
 
-// olderForm says whether an image has signatures below cosign's tag and none
-// in bundles. Certificates have no place in the older form here.
+// olderForm says whether an image has signatures or attestations of others
+// below cosign's tags and none in bundles. Certificates have no place in the
+// older form here.
 func (a *Attester) olderForm(ctx context.Context, golden registry.Repository, of string) (bool, error) {
 	if _, key := a.signing.Signer.(summary.KeySigner); !key || a.signing.Form != FormOfSignatures {
 		return key && a.signing.Form == FormTag, nil
 	}
 	_, err := a.registries.Resolve(ctx, golden.Registry, golden.Name, registry.FallbackTag(of, ".sig"))
-	switch {
-	case errors.Is(err, gatekeeper.ErrNotFound):
-		return false, nil
-	case err != nil:
+	others := err == nil
+	if errors.Is(err, gatekeeper.ErrNotFound) {
+		others, err = summary.HasOthers(ctx, a.registries, golden, of)
+	}
+	if err != nil || !others {
 		return false, err
 	}
 	bundles, err := summary.HasBundle(ctx, a.registries, golden, of)
@@ -177,10 +179,10 @@ func (a *Attester) olderForm(ctx context.Context, golden registry.Repository, of
 // attach writes a bundle as a referrer of a digest: the blobs, a manifest with
 // the empty configuration (OCI image-spec v1.1, "Guidance for an Empty
 // Descriptor"), and its entry where the registry keeps no list.
-func (a *Attester) attach(ctx context.Context, golden registry.Repository, of string, bundle []byte, at time.Time) error {
+func (a *Attester) attach(ctx context.Context, golden registry.Repository, of string, bundle []byte, at time.Time) (carrier string, err error) {
 	image, err := a.registries.Manifest(ctx, golden, of)
 	if err != nil {
-		return err
+		return "", err
 	}
 	layer := ocispec.Descriptor{MediaType: summary.BundleType, Digest: digest.FromBytes(bundle), Size: int64(len(bundle))}
 	none := ocispec.DescriptorEmptyJSON
@@ -192,21 +194,21 @@ func (a *Attester) attach(ctx context.Context, golden registry.Repository, of st
 		Annotations: summary.Annotations(at),
 	})
 	if err != nil {
-		return fmt.Errorf("encode the manifest: %w", err)
+		return "", fmt.Errorf("encode the manifest: %w", err)
 	}
 	c := &job{Promoter: a.Promoter, to: golden}
 	for content, d := range map[string]ocispec.Descriptor{string(bundle): layer, string(ocispec.DescriptorEmptyJSON.Data): none} {
 		if err := c.upload(ctx, descriptor(d), []byte(content)); err != nil {
-			return err
+			return "", err
 		}
 	}
 	content := contentOf(ocispec.MediaTypeImageManifest, body)
 	listed, err := a.registries.PutManifest(ctx, golden, content.Digest, content)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := c.list(content, listed); err != nil {
-		return err
+		return "", err
 	}
-	return c.publish(ctx)
+	return content.Digest, c.publish(ctx)
 }

@@ -236,6 +236,130 @@ func TestTheFormCanBeChosen(t *testing.T) {
 	}
 }
 
+// cosign attest alone leaves no signature, and its attestations would be as
+// invisible beside a bundle.
+func TestTheFormGoesByAttestationsToo(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		attested      bool
+		bundle, older bool
+	}{
+		{"an attestation of the older form", true, false, true},
+		{"beside a bundle", true, true, false},
+		{"nothing", false, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, distribution(t), distribution(t))
+			s := signing(t)
+			img := image(t, 1)
+			of := digest(t, img)
+			b.push(t, ":v1", img)
+			if tt.attested {
+				b.push(t, ":"+registry.FallbackTag(of, ".att"), signature(t, "an attestation"))
+			}
+			b.promote(t, of, to("v1"))
+			if tt.bundle {
+				other := signing(t)
+				other.Form = promote.FormBundle
+				d, r := decided(of, to("v1"))
+				if err := promote.NewAttester(b.promoter, other).Attest(t.Context(), d, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 { // our own summary changes nothing
+				d, r := decided(of, to("v1"))
+				if err := promote.NewAttester(b.promoter, s).Attest(t.Context(), d, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			layers, err := summary.Envelopes(t.Context(), b.registries, goldenRepo(), of)
+			if err != nil || (len(layers) == 1) != tt.older {
+				t.Errorf("%d summaries of the older form, %v", len(layers), err)
+			}
+		})
+	}
+}
+
+// reading counts what is read from golden.
+type reading struct {
+	promote.Registries
+	mu    sync.Mutex
+	blobs int
+}
+
+func (r *reading) Blob(ctx context.Context, repo registry.Repository, d gatekeeper.Descriptor, limit int64) ([]byte, error) {
+	r.mu.Lock()
+	r.blobs++
+	r.mu.Unlock()
+	return r.Registries.Blob(ctx, repo, d, limit)
+}
+
+// Other bundles, however many, are not read again to read back our own.
+func TestWhatWasWrittenIsReadBackAlone(t *testing.T) {
+	t.Parallel()
+	for _, form := range []promote.Form{promote.FormBundle, promote.FormTag} {
+		t.Run(string(form), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, distribution(t), distribution(t))
+			s := signing(t)
+			s.Form = form
+			img := image(t, 1)
+			b.push(t, ":v1", img)
+			of := digest(t, img)
+			if err := b.promoter.Copy(t.Context(), subject(of), to("v1")); err != nil {
+				t.Fatal(err)
+			}
+			const times = 4
+			counted := &reading{Registries: b.registries}
+			for i := range times {
+				d, r := decided(of, to("v1"))
+				d.DecidedAt = d.DecidedAt.Add(time.Duration(i) * time.Minute)
+				if err := promote.NewAttester(promote.New(counted, time.Now), s).Attest(t.Context(), d, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Each looks at what was there, and reads its own back.
+			if want := times*(times-1)/2 + times; counted.blobs != want {
+				t.Errorf("%d blobs were read, want %d", counted.blobs, want)
+			}
+		})
+	}
+}
+
+// A referrer that is listed as something else is not read, and an envelope
+// that is too large says so.
+func TestWhatCanBeNoSummaryIsNotRead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, distribution(t), distribution(t))
+	img := image(t, 1)
+	of := digest(t, img)
+	b.push(t, ":v1", img)
+	for i := range 5 {
+		r := refers(t, img, fmt.Sprint(i))
+		b.push(t, "@"+digest(t, r), r)
+	}
+	large, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{
+		Layer: static.NewLayer(make([]byte, summary.MaxBundle+1), summary.EnvelopeType), Annotations: summary.LayerAnnotations(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.push(t, ":"+registry.FallbackTag(of, ".att"), large)
+	b.promote(t, of, to("v1"))
+	fresh := newBench(t, b.staging, b.golden)
+	found := fresh.find(t, goldenRepo(), of, signing(t).Trust)
+	if len(found) != 1 || !errors.Is(found[0].Err, summary.ErrMalformed) {
+		t.Errorf("%+v", found)
+	}
+	// The referrers API that is not there, the list, and the attestations,
+	// with a ping before.
+	if n := fresh.traffic.requests["golden"]; n > 4 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // flaky is a registry that fails at one write: before it, or after it took
 // effect, as a crash does.
 type flaky struct {

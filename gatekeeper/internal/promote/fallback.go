@@ -32,14 +32,41 @@ const (
 )
 
 // lockedIndexes serialises the read, change, write of fallback tags within
-// this process. One lock for a golden repository; few are ever held.
-type lockedIndexes struct{ locks sync.Map }
+// this process: one lock for each golden repository in use. The zero value is
+// ready.
+type lockedIndexes struct {
+	mu    sync.Mutex
+	locks map[string]*countedLock
+}
 
+type countedLock struct {
+	sync.Mutex
+	users int
+}
+
+// lock waits for the key and returns what releases it. The last to release it
+// forgets it.
 func (l *lockedIndexes) lock(key string) func() {
-	mu, _ := l.locks.LoadOrStore(key, &sync.Mutex{})
-	m := mu.(*sync.Mutex) //nolint:errcheck,forcetypeassert // only mutexes are stored
-	m.Lock()
-	return m.Unlock
+	l.mu.Lock()
+	if l.locks == nil {
+		l.locks = map[string]*countedLock{}
+	}
+	one := l.locks[key]
+	if one == nil {
+		one = &countedLock{}
+		l.locks[key] = one
+	}
+	one.users++
+	l.mu.Unlock()
+	one.Lock()
+	return func() {
+		one.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if one.users--; one.users == 0 {
+			delete(l.locks, key)
+		}
+	}
 }
 
 // lists holds what has to be found under fallback tags: the entries by subject.

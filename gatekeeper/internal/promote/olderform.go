@@ -20,15 +20,15 @@ import (
 // appendTo adds an envelope to the attestations of cosign's older form, which
 // are the layers of one manifest under a tag. As with the lists of referrers,
 // somebody else may write at the same time: it looks until it stays.
-func (a *Attester) appendTo(ctx context.Context, golden registry.Repository, of string, envelope []byte) error {
+func (a *Attester) appendTo(ctx context.Context, golden registry.Repository, of string, envelope []byte) (carrier string, err error) {
 	layer := ocispec.Descriptor{
 		MediaType: summary.EnvelopeType, Digest: digest.FromBytes(envelope), Size: int64(len(envelope)), Annotations: summary.LayerAnnotations(),
 	}
 	c := &job{Promoter: a.Promoter, to: golden}
 	if err := c.upload(ctx, descriptor(layer), envelope); err != nil {
-		return err
+		return "", err
 	}
-	return c.keepLayers(ctx, summary.AttestationsTag(of), []ocispec.Descriptor{layer}, nil)
+	return layer.Digest.String(), c.keepLayers(ctx, summary.AttestationsTag(of), []ocispec.Descriptor{layer}, nil)
 }
 
 // addSource adds what the source has under a tag of the older form. The blobs

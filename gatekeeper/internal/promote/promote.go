@@ -55,8 +55,10 @@ func New(registries Registries, now func() time.Time) *Promoter {
 }
 
 // Copy brings the subject, its children and everything that refers to them to
-// the golden repository, and reads the manifest back. No tag of the promotion
-// is written. It is safe to repeat: what is there is not sent again.
+// the golden repository. No tag of the promotion is written, and nothing is
+// read back: registries check what they take by its digest, and Tag reads the
+// manifest that it writes the tag for. It is safe to repeat: what is there is
+// not sent again.
 func (p *Promoter) Copy(ctx context.Context, s policy.Subject, to policy.Promotion) error {
 	for _, tag := range to.Tags {
 		if _, err := p.free(ctx, s, to, tag); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,8 +56,8 @@ func Find(ctx context.Context, source Source, repo registry.Repository, digest s
 	}
 	var all []Found
 	for _, r := range list {
-		if kind := r.Annotations[annotationPredicate]; kind != "" && kind != PredicateType {
-			continue // anybody's word, but ours says otherwise
+		if !mayBeSummary(r) {
+			continue
 		}
 		s, err := one(ctx, source, repo, digest, r.Digest, trust)
 		if all, err = sorted(all, s, r.Digest, err); err != nil {
@@ -74,6 +75,40 @@ func Find(ctx context.Context, source Source, repo registry.Repository, digest s
 		}
 	}
 	return all, nil
+}
+
+// mayBeSummary goes by what a list says about a referrer. It is anybody's word,
+// who could leave the entry out as well; ours says what it is. Some registries
+// put the type of the configuration, which is empty, for the artifact's.
+func mayBeSummary(r registry.Referrer) bool {
+	kind, predicate := r.ArtifactType, r.Annotations[annotationPredicate]
+	bundle := kind == "" || kind == ocispec.MediaTypeEmptyJSON || strings.HasPrefix(kind, bundleTypePrefix)
+	return bundle && (predicate == "" || predicate == PredicateType)
+}
+
+// ReadBack opens one summary of a digest by its carrier: as a referrer that is
+// listed, or as a layer of the older form. One that nobody can find is
+// gatekeeper.ErrNotFound.
+func ReadBack(ctx context.Context, source Source, repo registry.Repository, digest, carrier string, older bool, trust *Trust) (Summary, error) {
+	if older {
+		layers, err := Envelopes(ctx, source, repo, digest)
+		if err != nil {
+			return Summary{}, err
+		}
+		i := slices.IndexFunc(layers, func(d ocispec.Descriptor) bool { return d.Digest.String() == carrier })
+		if i < 0 {
+			return Summary{}, fmt.Errorf("%w: the layer %s below %s", gatekeeper.ErrNotFound, carrier, AttestationsTag(digest))
+		}
+		return envelope(ctx, source, repo, digest, layers[i], trust)
+	}
+	list, err := source.Referrers(ctx, repo, digest)
+	if err != nil {
+		return Summary{}, err
+	}
+	if !slices.ContainsFunc(list, func(r registry.Referrer) bool { return r.Digest == carrier && mayBeSummary(r) }) {
+		return Summary{}, fmt.Errorf("%w: %s is not listed as a referrer", gatekeeper.ErrNotFound, carrier)
+	}
+	return one(ctx, source, repo, digest, carrier, trust)
 }
 
 // sorted appends what was found, unless it is something else, or not there any
@@ -158,8 +193,19 @@ func LayerAnnotations() map[string]string {
 	return map[string]string{layerSignature: "", layerPredicate: PredicateType}
 }
 
-// Envelopes lists the layers of the older form that say they are summaries.
-func Envelopes(ctx context.Context, source Source, repo registry.Repository, digest string) ([]ocispec.Descriptor, error) {
+// HasOthers says whether a digest has attestations in the older form that are
+// no summaries.
+func HasOthers(ctx context.Context, source Source, repo registry.Repository, digest string) (bool, error) {
+	layers, err := attestations(ctx, source, repo, digest)
+	return slices.ContainsFunc(layers, func(d ocispec.Descriptor) bool { return !isSummary(d) }), err
+}
+
+func isSummary(layer ocispec.Descriptor) bool {
+	return layer.MediaType == EnvelopeType && layer.Annotations[layerPredicate] == PredicateType
+}
+
+// attestations lists all layers of the older form.
+func attestations(ctx context.Context, source Source, repo registry.Repository, digest string) ([]ocispec.Descriptor, error) {
 	content, err := source.ManifestByTag(ctx, repo, AttestationsTag(digest))
 	if errors.Is(err, gatekeeper.ErrNotFound) {
 		return nil, nil
@@ -167,22 +213,20 @@ func Envelopes(ctx context.Context, source Source, repo registry.Repository, dig
 	if err != nil {
 		return nil, err
 	}
-	return Layers(content)
-}
-
-// Layers lists the layers of a manifest of the older form that say they
-// are summaries.
-func Layers(content registry.Content) ([]ocispec.Descriptor, error) {
 	var m ocispec.Manifest
 	if err := json.Unmarshal(content.Body, &m); err != nil {
 		return nil, fmt.Errorf("%w: the attestations %s: %w", gatekeeper.ErrInvalidContent, content.Digest, err)
 	}
-	var layers []ocispec.Descriptor
-	for _, layer := range m.Layers {
-		if layer.MediaType == EnvelopeType && layer.Annotations[layerPredicate] == PredicateType {
-			layers = append(layers, layer)
-		}
+	return m.Layers, nil
+}
+
+// Envelopes lists the layers of the older form that say they are summaries.
+func Envelopes(ctx context.Context, source Source, repo registry.Repository, digest string) ([]ocispec.Descriptor, error) {
+	all, err := attestations(ctx, source, repo, digest)
+	if err != nil {
+		return nil, err
 	}
+	layers := slices.DeleteFunc(all, func(d ocispec.Descriptor) bool { return !isSummary(d) })
 	if len(layers) > maxEnvelopes {
 		return nil, fmt.Errorf("%w: more than %d summaries", gatekeeper.ErrInvalidContent, maxEnvelopes)
 	}
@@ -190,6 +234,9 @@ func Layers(content registry.Content) ([]ocispec.Descriptor, error) {
 }
 
 func envelope(ctx context.Context, source Source, repo registry.Repository, of string, layer ocispec.Descriptor, trust *Trust) (Summary, error) {
+	if layer.Size > MaxBundle {
+		return Summary{}, fmt.Errorf("%w: an envelope of %d bytes; at most %d are read", ErrMalformed, layer.Size, MaxBundle)
+	}
 	data, err := source.Blob(ctx, repo, gatekeeper.Descriptor{MediaType: layer.MediaType, Digest: layer.Digest.String(), Size: layer.Size}, MaxBundle)
 	if err != nil {
 		return Summary{}, err
