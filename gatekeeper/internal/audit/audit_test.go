@@ -547,13 +547,10 @@ func serving(t *testing.T, tag, mediaType, body string) string {
 // proxied is another registry, some requests to which are answered with 503.
 func proxied(t *testing.T, host string, fails func(*http.Request) bool) string {
 	t.Helper()
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
-	inner := proxy.Director
-	proxy.Director = func(r *http.Request) { // uploads go on where they began
-		outer := r.Host
-		inner(r)
-		r.Host = outer
-	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: host})
+		r.Out.Host = r.In.Host // uploads go on where they began
+	}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if fails(r) {
 			w.WriteHeader(http.StatusServiceUnavailable)
