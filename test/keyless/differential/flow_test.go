@@ -112,7 +112,7 @@ func refusal(t *testing.T, d harness.Decision, by sigstore.Identity) {
 	t.Helper()
 	for _, r := range d.Results {
 		for _, f := range r.Findings {
-			if f.Check == "signatures" && f.Reason == "wrong_signer" && strings.Contains(f.Found, by.Name+" (issued by "+by.Issuer+")") {
+			if f.Check == "signatures" && f.Reason == "wrong_signer" && strings.Contains(f.Found, by.Name+" (issued by "+by.Issuer+", certified by acme)") {
 				return
 			}
 		}

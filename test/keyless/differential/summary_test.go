@@ -178,7 +178,7 @@ func (o *ownWord) token(t *testing.T) {
 		"of another issuer": {func(file string) error { return os.WriteFile(file, []byte(foreign), 0o600) }, []string{"Fulcio at " + o.fulcio.URL, "returned 40"}},
 		"of somebody else": {func(file string) error {
 			return os.WriteFile(file, []byte(o.stack.Email(t, "mallory@example.com").Token), 0o600)
-		}, []string{"verify our own summary", "signed by somebody else"}},
+		}, []string{"does not verify", "signed by somebody else"}},
 	} {
 		if err := c.spoil(o.Path("token")); err != nil {
 			t.Fatal(err)
