@@ -9,11 +9,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/plain"
 )
 
 // Error is a registry's failure to answer: nobody knows whether what was
@@ -150,15 +149,4 @@ func retryAfter(resp *http.Response, now func() time.Time) time.Duration {
 }
 
 // clean bounds what a registry says and takes out what could fool a terminal.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, " "))
-	if runes := []rune(s); len(runes) > 300 {
-		s = string(runes[:300]) + "…"
-	}
-	return s
-}
+func clean(s string) string { return plain.Line(s, 300) }

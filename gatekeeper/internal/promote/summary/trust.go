@@ -12,13 +12,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/signature"
 
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/plain"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/strictjson"
 )
 
@@ -256,15 +256,4 @@ func read(st statement, digest string) Summary {
 }
 
 // clean bounds a text that somebody else wrote.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, " "))
-	if runes := []rune(s); len(runes) > 200 {
-		s = string(runes[:200]) + "…"
-	}
-	return s
-}
+func clean(s string) string { return plain.Line(s, 200) }

@@ -2,7 +2,8 @@ package notation
 
 import (
 	"errors"
-	"unicode"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/plain"
 )
 
 // The kinds of answer that are not yes. Every error of Verify is one of them.
@@ -41,16 +42,4 @@ func (e *kindError) Error() string { return bounded(e.kind.Error() + ": " + e.ca
 func (e *kindError) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // bounded makes a text that others wrote safe to show.
-func bounded(s string) string {
-	out := make([]rune, 0, min(len(s), maxReason))
-	for _, r := range s {
-		if len(out) == maxReason {
-			return string(out) + "…"
-		}
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			r = ' '
-		}
-		out = append(out, r)
-	}
-	return string(out)
-}
+func bounded(s string) string { return plain.Line(s, maxReason) }

@@ -11,11 +11,11 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"golang.org/x/crypto/ocsp"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/netguard"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/plain"
 )
 
 // read gets what a place has to say, whole. A list holds one of few slots,
@@ -112,15 +112,4 @@ func sameHost(req *http.Request, via []*http.Request) error {
 }
 
 // clean makes a text out of a certificate safe to show, and bounds it.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, " "))
-	if runes := []rune(s); len(runes) > 150 {
-		s = string(runes[:150]) + "…"
-	}
-	return s
-}
+func clean(s string) string { return plain.Line(s, 150) }

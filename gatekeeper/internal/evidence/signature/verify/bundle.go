@@ -20,6 +20,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/verify"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/plain"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/strictjson"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -246,7 +247,7 @@ func identity(trustRoot string, cert certificate.Summary) (policy.Identity, erro
 	id := policy.Identity{TrustRoot: trustRoot, Issuer: issuer, Subject: cert.SubjectAlternativeName}
 	for _, text := range append(slices.Collect(maps.Values(claims)), id.Issuer, id.Subject) {
 		// Findings show them to people.
-		if text != oneLine(text) {
+		if text != plain.Line(text, len(text)) {
 			return policy.Identity{}, errors.New("the certificate names somebody with control characters")
 		}
 	}

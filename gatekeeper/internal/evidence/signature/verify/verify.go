@@ -12,10 +12,10 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/notation"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/plain"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
@@ -133,20 +133,4 @@ func (s signers) answer() Answer {
 
 // Clean bounds a text that came from a registry and takes out what could fool
 // a terminal.
-func Clean(s string) string {
-	s = oneLine(s)
-	if runes := []rune(s); len(runes) > 350 {
-		s = string(runes[:350]) + "…"
-	}
-	return s
-}
-
-// oneLine replaces what is no visible character.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, " "))
-}
+func Clean(s string) string { return plain.Line(s, 350) }
