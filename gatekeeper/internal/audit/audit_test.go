@@ -1,17 +1,13 @@
 package audit_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,12 +23,11 @@ import (
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/audit"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/embedded"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys/keystest"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote/summary"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry/registrytest"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
@@ -52,52 +47,14 @@ type pair struct {
 
 func newPair(t *testing.T) pair {
 	t.Helper()
-	made, err := cosignkey.Generate(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "own.key")
-	if err := os.WriteFile(file, made.Private, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := keys.Load(t.Context(), keys.Reference{Key: file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair{summary.KeySigner{Key: key}, made.Public}
+	key, public := keystest.New(t)
+	return pair{summary.KeySigner{Key: key}, public}
 }
 
 type unobserved struct{}
 
 func (unobserved) RegistryRequest(string, int)     {}
 func (unobserved) BlobBytes(string, string, int64) {}
-
-func distribution(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local port
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := embedded.Start(t.Context(), embedded.Options{Name: "test", Listener: listener, Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := r.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return r.Addr()
-}
-
-func withReferrers(t *testing.T) string {
-	t.Helper()
-	server := httptest.NewServer(ggcr.New(ggcr.WithReferrersSupport(true), ggcr.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
-	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
-}
 
 func newPlace(t *testing.T, host string) *place {
 	t.Helper()
@@ -223,7 +180,7 @@ func verdicts(t *testing.T, a *audit.Auditor) map[string]string {
 
 func forBoth(t *testing.T, test func(t *testing.T, p *place)) {
 	t.Helper()
-	for kind, start := range map[string]func(*testing.T) string{"Distribution": distribution, "with a referrers API": withReferrers} {
+	for kind, start := range map[string]func(testing.TB) string{"Distribution": registrytest.Distribution, "with a referrers API": registrytest.WithReferrers} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			test(t, newPlace(t, start(t)))
@@ -273,7 +230,7 @@ func TestTheLaterPushHasTheLastWord(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, withReferrers(t))
+			p := newPlace(t, registrytest.WithReferrers(t))
 			images := map[string]v1.Image{"first": image(t), "later": image(t)}
 			for name, w := range map[string]word{
 				"first": {push: tt.first, at: p.clock.Add(tt.firstAt)}, "later": {push: tt.later, at: p.clock},
@@ -376,7 +333,7 @@ func (p *place) carry(t *testing.T, from, to, of string) {
 // listed as if it did.
 func TestASummaryUnderAnotherDigestDoesNotCount(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t, distribution(t))
+	p := newPlace(t, registrytest.Distribution(t))
 	approved, foreign := image(t), image(t)
 	p.promote(t, approved, "v1")
 	p.write(t, "app:v2", foreign)
@@ -415,7 +372,7 @@ func TestAttack_CVE_2026_41888(t *testing.T) {
 	})
 	t.Run("the last tag of an image", func(t *testing.T) {
 		t.Parallel()
-		p := newPlace(t, distribution(t)) // the fallback tag still names the digest
+		p := newPlace(t, registrytest.Distribution(t)) // the fallback tag still names the digest
 		p.promote(t, image(t), "v1")
 		p.deleteTag(t, "v1")
 		if diff := cmp.Diff(map[string]string{"v1": "missing deleted"}, verdicts(t, p.auditor(t))); diff != "" {
@@ -467,7 +424,7 @@ func TestAnOutageIsUndecided(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, proxied(t, distribution(t), func(r *http.Request) bool { return r.Header.Get("X-Audit") != "" && fails(r.URL.Path) }))
+			p := newPlace(t, proxied(t, registrytest.Distribution(t), func(r *http.Request) bool { return r.Header.Get("X-Audit") != "" && fails(r.URL.Path) }))
 			img := image(t)
 			p.promote(t, img, "v1")
 			p.deleteTag(t, "v1")
@@ -489,7 +446,7 @@ func TestAnOutageIsUndecided(t *testing.T) {
 	})
 	t.Run("no such repository", func(t *testing.T) {
 		t.Parallel()
-		p := newPlace(t, distribution(t))
+		p := newPlace(t, registrytest.Distribution(t))
 		if report, err := p.auditor(t).Audit(t.Context(), repo("absent")); !errors.Is(err, gatekeeper.ErrNotFound) {
 			t.Errorf("%+v, %v", report, err)
 		}

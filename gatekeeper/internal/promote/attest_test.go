@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,30 +19,19 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys/keystest"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote/summary"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry/registrytest"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
 // signing makes a key and trusts it.
 func signing(t *testing.T) promote.Signing {
 	t.Helper()
-	pair, err := cosignkey.Generate(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "gatekeeper.key")
-	if err := os.WriteFile(file, pair.Private, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := keys.Load(t.Context(), keys.Reference{Key: file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	trust, err := summary.NewTrust([][]byte{pair.Public}, nil)
+	key, public := keystest.New(t)
+	trust, err := summary.NewTrust([][]byte{public}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,10 +63,16 @@ func goldenRepo() registry.Repository {
 func TestASummaryIsLeftBesideTheImage(t *testing.T) {
 	t.Parallel()
 	for kind, registries := range map[string]func(*testing.T) (string, string){
-		"Distribution":          func(t *testing.T) (string, string) { t.Helper(); return distribution(t), distribution(t) },
-		"with a referrers API":  func(t *testing.T) (string, string) { t.Helper(); return distribution(t), withReferrers(t) },
-		"within one registry":   func(t *testing.T) (string, string) { t.Helper(); d := distribution(t); return d, d },
-		"within one repository": func(t *testing.T) (string, string) { t.Helper(); d := distribution(t); return d, d },
+		"Distribution": func(t *testing.T) (string, string) {
+			t.Helper()
+			return registrytest.Distribution(t), registrytest.Distribution(t)
+		},
+		"with a referrers API": func(t *testing.T) (string, string) {
+			t.Helper()
+			return registrytest.Distribution(t), registrytest.WithReferrers(t)
+		},
+		"within one registry":   func(t *testing.T) (string, string) { t.Helper(); d := registrytest.Distribution(t); return d, d },
+		"within one repository": func(t *testing.T) (string, string) { t.Helper(); d := registrytest.Distribution(t); return d, d },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -143,7 +136,7 @@ func TestASummaryIsLeftBesideTheImage(t *testing.T) {
 // beside such signatures the summary takes their form.
 func TestBesideOlderSignaturesTheSummaryHasTheirForm(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), withReferrers(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.WithReferrers(t))
 	s := signing(t)
 	attester := promote.NewAttester(b.promoter, s)
 	img := image(t, 1)
@@ -216,7 +209,7 @@ func TestTheFormCanBeChosen(t *testing.T) {
 	for form, bundles := range map[promote.Form]bool{promote.FormOfSignatures: true, promote.FormBundle: true, promote.FormTag: false} {
 		t.Run(string(form), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, distribution(t), distribution(t))
+			b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 			s := signing(t)
 			s.Form = form
 			img := image(t, 1)
@@ -251,7 +244,7 @@ func TestTheFormGoesByAttestationsToo(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, distribution(t), distribution(t))
+			b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 			s := signing(t)
 			img := image(t, 1)
 			of := digest(t, img)
@@ -302,7 +295,7 @@ func TestWhatWasWrittenIsReadBackAlone(t *testing.T) {
 	for _, form := range []promote.Form{promote.FormBundle, promote.FormTag} {
 		t.Run(string(form), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, distribution(t), distribution(t))
+			b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 			s := signing(t)
 			s.Form = form
 			img := image(t, 1)
@@ -332,7 +325,7 @@ func TestWhatWasWrittenIsReadBackAlone(t *testing.T) {
 // that is too large says so.
 func TestWhatCanBeNoSummaryIsNotRead(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	img := image(t, 1)
 	of := digest(t, img)
 	b.push(t, ":v1", img)
@@ -403,13 +396,13 @@ func (f *flaky) PutManifest(ctx context.Context, r registry.Repository, referenc
 
 func TestACrashAtAnyStepLeavesOneSummary(t *testing.T) {
 	t.Parallel()
-	for kind, start := range map[string]func(*testing.T) string{"Distribution": distribution, "with a referrers API": withReferrers} {
+	for kind, start := range map[string]func(testing.TB) string{"Distribution": registrytest.Distribution, "with a referrers API": registrytest.WithReferrers} {
 		for i := range 4 {
 			after, older := i%2 == 1, i >= 2
 			t.Run(fmt.Sprintf("%s, after the write %v, older form %v", kind, after, older), func(t *testing.T) {
 				t.Parallel()
 				golden := start(t)
-				b := newBench(t, distribution(t), golden)
+				b := newBench(t, registrytest.Distribution(t), golden)
 				s := signing(t)
 				survived := false
 				for at := 1; !survived; at++ {
@@ -467,7 +460,7 @@ func TestSeveralProcessesLoseNoReferrer(t *testing.T) {
 
 func severalProcesses(t *testing.T, older bool) {
 	t.Helper()
-	golden, staging := distribution(t), distribution(t)
+	golden, staging := registrytest.Distribution(t), registrytest.Distribution(t)
 	s := signing(t)
 	first := newBench(t, staging, golden)
 	const referrers, processes = 3, 4
@@ -546,7 +539,7 @@ func (i *interrupted) HasBlob(ctx context.Context, r registry.Repository, digest
 // over, the first promotion is completed: its summary stays.
 func TestACopyOverAnotherPromotionKeepsItsSummary(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	s := signing(t)
 	img := image(t, 1)
 	of := digest(t, img)
@@ -579,7 +572,7 @@ func TestACopyOverAnotherPromotionKeepsItsSummary(t *testing.T) {
 // digest; the signatures are annotations. Both come over.
 func TestSignaturesOfSeveralKeysComeAlong(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	img := image(t, 1)
 	of := digest(t, img)
 	b.push(t, ":v1", img)
@@ -628,7 +621,7 @@ func TestAListThatIsOverwrittenIsMended(t *testing.T) {
 	}{{"some times", 3, false}, {"all the time", 1000, true}} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, distribution(t), distribution(t))
+			b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 			s := signing(t)
 			img := image(t, 1)
 			b.push(t, ":v1", img)
@@ -681,7 +674,7 @@ func TestASummaryThatDoesNotVerifyIsNotWritten(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, distribution(t), distribution(t))
+			b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 			img := image(t, 1)
 			b.push(t, ":v1", img)
 			of := digest(t, img)
@@ -716,7 +709,7 @@ type otherSigner struct{ summary.Signer }
 // under its name.
 func TestAttack_CVE_2026_31801(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), withReferrers(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.WithReferrers(t))
 	s := signing(t)
 	attester := promote.NewAttester(b.promoter, s)
 	first, second := image(t, 1), image(t, 1)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote/summary"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry/registrytest"
 )
 
 // hanging waits for its context as long as it is told to, and counts.
@@ -33,7 +34,7 @@ func (h *hanging) Sign(ctx context.Context, statement []byte) ([]byte, error) {
 
 func TestASignerThatHangsIsNotWaitedForByEverybody(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	var clock atomic.Int64
 	s := signing(t)
 	h := &hanging{Signer: s.Signer, first: func() {}}
@@ -77,7 +78,7 @@ func TestASignerThatHangsIsNotWaitedForByEverybody(t *testing.T) {
 // A summary that an audit would refuse is not written, at each attempt anew.
 func TestASummaryOfSomebodyElseIsNotWritten(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), withReferrers(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.WithReferrers(t))
 	s := signing(t)
 	s.Signer = signing(t).Signer
 	attester := promote.NewAttester(b.promoter, s)

@@ -2,14 +2,10 @@ package promote_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -29,9 +24,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/embedded"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry/registrytest"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
@@ -66,35 +61,6 @@ func (c *traffic) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests, c.bytes = map[string]int{}, map[string]int64{}
-}
-
-// distribution is a Distribution registry, which has no referrers API.
-func distribution(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a local port
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := embedded.Start(t.Context(), embedded.Options{Name: "test", Listener: listener, Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := r.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return r.Addr()
-}
-
-// withReferrers is a registry that has the referrers API.
-func withReferrers(t *testing.T) string {
-	t.Helper()
-	server := httptest.NewServer(ggcr.New(ggcr.WithReferrersSupport(true), ggcr.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
-	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
 }
 
 func newBench(t *testing.T, staging, golden string) *bench {
@@ -213,10 +179,19 @@ func (b *bench) promote(t *testing.T, of string, p policy.Promotion) {
 func TestEverythingThatBelongsToAnImageComesAlong(t *testing.T) {
 	t.Parallel()
 	for kind, registries := range map[string]func(*testing.T) (string, string){
-		"Distribution to Distribution":             func(t *testing.T) (string, string) { t.Helper(); return distribution(t), distribution(t) },
-		"Distribution to one with a referrers API": func(t *testing.T) (string, string) { t.Helper(); return distribution(t), withReferrers(t) },
-		"a referrers API to Distribution":          func(t *testing.T) (string, string) { t.Helper(); return withReferrers(t), distribution(t) },
-		"within one registry":                      func(t *testing.T) (string, string) { t.Helper(); d := distribution(t); return d, d },
+		"Distribution to Distribution": func(t *testing.T) (string, string) {
+			t.Helper()
+			return registrytest.Distribution(t), registrytest.Distribution(t)
+		},
+		"Distribution to one with a referrers API": func(t *testing.T) (string, string) {
+			t.Helper()
+			return registrytest.Distribution(t), registrytest.WithReferrers(t)
+		},
+		"a referrers API to Distribution": func(t *testing.T) (string, string) {
+			t.Helper()
+			return registrytest.WithReferrers(t), registrytest.Distribution(t)
+		},
+		"within one registry": func(t *testing.T) (string, string) { t.Helper(); d := registrytest.Distribution(t); return d, d },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -286,7 +261,7 @@ func TestEverythingThatBelongsToAnImageComesAlong(t *testing.T) {
 
 func TestWithinOneRegistryBlobsAreMounted(t *testing.T) {
 	t.Parallel()
-	d := distribution(t)
+	d := registrytest.Distribution(t)
 	b := newBench(t, d, d)
 	img := image(t, 5)
 	b.push(t, ":v1", img)
@@ -303,7 +278,7 @@ func TestWithinOneRegistryBlobsAreMounted(t *testing.T) {
 // for signatures, pings and the tag come on top.
 func TestRequestsOfAPromotion(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	img := image(t, 5) // six blobs with the configuration
 	b.push(t, ":v1", img)
 	b.traffic.reset()
@@ -322,7 +297,7 @@ func TestRequestsOfAPromotion(t *testing.T) {
 
 func TestAnImmutableTagIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	first, second := image(t, 1), image(t, 1)
 	b.push(t, ":v1", first)
 	b.promote(t, digest(t, first), to("v1"))
@@ -354,7 +329,7 @@ func TestAnImmutableTagIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 
 func TestCopyWritesNoTag(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	img := image(t, 1)
 	b.push(t, ":v1", img)
 	if err := b.promoter.Copy(t.Context(), subject(digest(t, img)), to("v1")); err != nil {
@@ -368,7 +343,7 @@ func TestCopyWritesNoTag(t *testing.T) {
 // What refers to a judged image and is itself one to run was judged by nobody.
 func TestImagesThatOnlyReferStayBehind(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	img := image(t, 1)
 	b.push(t, ":v1", img)
 	subjectOf, err := partial.Descriptor(img)
@@ -396,7 +371,7 @@ func TestImagesThatOnlyReferStayBehind(t *testing.T) {
 // subject stays behind.
 func TestAListThatLiesBringsNothingIn(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	img, foreign := image(t, 1), image(t, 1)
 	b.push(t, ":v1", img)
 	b.push(t, ":other", foreign)
@@ -410,7 +385,7 @@ func TestAListThatLiesBringsNothingIn(t *testing.T) {
 
 func TestForeignLayersAreRefused(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	img := image(t, 1)
 	raw, err := img.RawManifest()
 	if err != nil {
@@ -448,7 +423,7 @@ func TestForeignLayersAreRefused(t *testing.T) {
 // Several promotions to one subject's list at once lose no entry.
 func TestConcurrentListsKeepEveryEntry(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	img := image(t, 1)
 	b.push(t, ":v1", img)
 	const n = 8
@@ -473,7 +448,7 @@ func TestConcurrentListsKeepEveryEntry(t *testing.T) {
 
 func TestWhatIsGoneIsAnError(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, distribution(t), distribution(t))
+	b := newBench(t, registrytest.Distribution(t), registrytest.Distribution(t))
 	b.push(t, ":v1", image(t, 1))
 	err := b.promoter.Copy(t.Context(), subject("sha256:"+strings.Repeat("0", 64)), to("v1"))
 	if !errors.Is(err, gatekeeper.ErrNotFound) {

@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys/keystest"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote/summary"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -42,19 +40,8 @@ func statement(t *testing.T, f summary.Facts) []byte {
 // signer is a signer with the public key that belongs to it.
 func signer(t *testing.T) (summary.Signer, []byte) {
 	t.Helper()
-	pair, err := cosignkey.Generate(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "gatekeeper.key")
-	if err := os.WriteFile(file, pair.Private, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	key, err := keys.Load(t.Context(), keys.Reference{Key: file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return summary.KeySigner{Key: key}, pair.Public
+	key, public := keystest.New(t)
+	return summary.KeySigner{Key: key}, public
 }
 
 func TestAStatementSaysWhatWasVerified(t *testing.T) {
