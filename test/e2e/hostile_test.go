@@ -27,6 +27,7 @@ type hostile struct {
 	objects map[string][]byte // by path; manifests as such
 	types   map[string]string
 	endless map[string]bool
+	drips   map[string]bool
 }
 
 func digestOf(data []byte) string {
@@ -36,7 +37,7 @@ func digestOf(data []byte) string {
 
 func newHostile(t *testing.T) *hostile {
 	t.Helper()
-	h := &hostile{objects: map[string][]byte{}, types: map[string]string{}, endless: map[string]bool{}}
+	h := &hostile{objects: map[string][]byte{}, types: map[string]string{}, endless: map[string]bool{}, drips: map[string]bool{}}
 	h.Server = httptest.NewServer(http.HandlerFunc(h.serve))
 	t.Cleanup(h.Close)
 	return h
@@ -51,6 +52,20 @@ func (h *hostile) serve(w http.ResponseWriter, r *http.Request) {
 		for chunk := bytes.Repeat([]byte(" "), 1<<16); ; {
 			if _, err := w.Write(chunk); err != nil {
 				return
+			}
+		}
+	case h.drips[r.URL.Path]:
+		for {
+			if _, err := w.Write([]byte(" ")); err != nil {
+				return
+			}
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				return
+			}
+			select {
+			case <-r.Context().Done():
+				return
+			case <-time.After(50 * time.Millisecond):
 			}
 		}
 	case ok:
@@ -144,6 +159,11 @@ func TestHostileEvidenceCostsLittle(t *testing.T) {
 			h.endless["/v2/"+repository+"/blobs/"+digestOf([]byte(repository))] = true
 			h.refer(t, repository, image, layer)
 		}, "is longer than its 8388608 bytes"},
+		"a slow drip": {func(repository string, image map[string]any) {
+			layer := map[string]any{"mediaType": bundleType, "digest": digestOf([]byte(repository)), "size": 8 << 20}
+			h.drips["/v2/"+repository+"/blobs/"+digestOf([]byte(repository))] = true
+			h.refer(t, repository, image, layer)
+		}, "the body came more slowly than 16 KiB"},
 		"an endless manifest": {func(repository string, image map[string]any) {
 			h.endless["/v2/"+repository+"/manifests/"+strings.Replace(image["digest"].(string), ":", "-", 1)+".sig"] = true //nolint:errcheck,forcetypeassert // it is one
 		}, "4194304 bytes"},

@@ -316,7 +316,7 @@ func Post(tb testing.TB, target, token, contentType string, body []byte) (int, [
 // Do sends a request and returns the status and the body.
 func Do(tb testing.TB, req *http.Request) (int, []byte) {
 	tb.Helper()
-	client := &http.Client{Timeout: 30 * time.Second}
+	client := &http.Client{Timeout: 2 * time.Minute} // a check may meet several of the service's own limits
 	resp, err := client.Do(req)
 	if err != nil {
 		tb.Fatal(err)
