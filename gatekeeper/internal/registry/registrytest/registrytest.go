@@ -3,9 +3,12 @@
 package registrytest
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -42,7 +45,22 @@ func Distribution(tb testing.TB) string {
 // referrers API, and returns its host:port. It ends with the test.
 func WithReferrers(tb testing.TB) string {
 	tb.Helper()
-	server := httptest.NewServer(ggcr.New(ggcr.WithReferrersSupport(true), ggcr.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
+	registry := ggcr.New(ggcr.WithReferrersSupport(true), ggcr.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)))
+	server := httptest.NewServer(wholeBodies(registry))
 	tb.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// wholeBodies keeps a request from a handler until all of its body is there:
+// go-containerregistry stores a manifest as far as it came.
+func wholeBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
 }
