@@ -23,6 +23,7 @@ asks a policy, and only on a yes copies the image to a golden repository.`,
 		SilenceErrors: true,
 		Version:       app.Version(),
 	}
+	c.AddCommand(testCommands(streams)...)
 	c.AddCommand(
 		serve(streams), demo(streams), check(streams), audit(streams), explain(streams), decisions(streams),
 		policyCommands(streams), configCommands(streams), databaseCommands(streams), version(streams),

@@ -135,12 +135,13 @@ type parts struct {
 	verifier   signature.Verifier
 	books      records
 	observer   gatekeeper.Observer
+	reached    func(step string) // nil, but in tests that end the process
 	log        *slog.Logger
 }
 
 // promoter keeps its turns with the books.
 func (p parts) promoter() *promote.Promoter {
-	promoter := promote.New(p.registries, time.Now)
+	promoter := promote.New(watchWrites(p.registries, p.reached), time.Now)
 	promoter.Turns = p.books
 	return promoter
 }

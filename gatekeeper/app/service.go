@@ -78,7 +78,8 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 			err = errors.Join(err, svc.close())
 		}
 	}()
-	if svc.journal, err = journal.Open(ctx, s.config.Storage.URL, svc.journalDeps()); err != nil {
+	reached := failpoint()
+	if svc.journal, err = journal.Open(ctx, s.config.Storage.URL, svc.journalDeps(reached)); err != nil {
 		return nil, err
 	}
 	registerer := prometheus.NewRegistry()
@@ -99,7 +100,7 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 		return nil, err
 	}
 	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Now: time.Now, Log: log})
-	all := parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, log: log}
+	all := parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, reached: reached, log: log}
 	if svc.gate, err = s.gate(all); err != nil {
 		return nil, err
 	}
@@ -110,9 +111,9 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 }
 
 // journalDeps sets up the journal as the configuration says.
-func (svc *service) journalDeps() journal.Deps {
+func (svc *service) journalDeps(reached func(step string)) journal.Deps {
 	c := svc.setup.config
-	deps := journal.Deps{Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep)}
+	deps := journal.Deps{Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep), Reached: reached}
 	if c.Storage.PasswordFile != "" || c.Storage.PasswordEnv != "" {
 		deps.Password = c.Storage.Password
 	}

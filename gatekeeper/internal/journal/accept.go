@@ -90,7 +90,7 @@ func (j *Journal) commit(batch []commit) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	results := make([]commitResult, len(batch))
-	j.deps.Reached("accept")
+	j.deps.Reached(stepAccept)
 	err := j.engine.intakeTx(ctx, func(tx db) error {
 		in := &intake{journal: j, tx: tx}
 		for i, c := range batch {
@@ -102,7 +102,7 @@ func (j *Journal) commit(batch []commit) {
 		}
 		return in.finish(ctx)
 	})
-	j.deps.Reached("accepted")
+	j.deps.Reached(stepAccepted)
 	for i, c := range batch {
 		if err != nil {
 			results[i] = commitResult{err: fmt.Errorf("commit pushes: %w", err)}

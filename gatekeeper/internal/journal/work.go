@@ -136,11 +136,11 @@ func (w *worker) Work(ctx context.Context, job *river.Job[judgeArgs]) error {
 
 // set stores the outcome, even while the service is being stopped.
 func (j *Journal) set(ctx context.Context, job *river.Job[judgeArgs], t turnOf, n next) error {
-	j.deps.Reached("finish")
+	j.deps.Reached(stepFinish)
 	if err := j.finish(context.WithoutCancel(ctx), job, t, n); err != nil {
 		return fmt.Errorf("finish push %d: %w", t.push.ID, err)
 	}
-	j.deps.Reached("finished")
+	j.deps.Reached(stepFinished)
 	return nil
 }
 
@@ -194,7 +194,8 @@ type turnOf struct {
 // begin reads the push and how often it was woken. What is woken later than
 // this is seen by finish.
 func (j *Journal) begin(ctx context.Context, job *river.Job[judgeArgs]) (t turnOf, err error) {
-	j.deps.Reached("begin")
+	j.deps.Reached(stepBegin)
+	defer j.deps.Reached(stepBegun)
 	err = j.engine.inTx(ctx, func(tx db) error {
 		var jobID sql.NullInt64
 		query := j.engine.locked("SELECT " + pushColumns + ", state, problem, judged_by, wakes, job_id FROM pushes WHERE id = ?")
