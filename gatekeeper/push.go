@@ -17,6 +17,9 @@ type Push struct {
 	Actor      string    `json:"actor,omitempty"`
 	ReceivedAt time.Time `json:"receivedAt"`
 	Attempt    int       `json:"attempt"` // how many times judging it failed with an error so far in a row
+	// Golden says that the push was promoted, completely: golden tags point,
+	// or pointed, to it. It is judged again without any effect.
+	Golden bool `json:"-"`
 }
 
 // Progress says what became of one attempt to process a push.
@@ -29,6 +32,9 @@ type Progress struct {
 	Again time.Time
 	// Reason is a sentence for operators; set with VerdictError.
 	Reason string
+	// JudgedBy names what the push was judged by, see JudgedBy; empty when
+	// that is not known, and when no policy was asked.
+	JudgedBy string
 }
 
 // Decision is the record of one judgement.
