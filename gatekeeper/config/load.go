@@ -70,6 +70,9 @@ func (c *Config) applyDefaults() {
 	c.Scanner.Memory = cmp.Or(c.Scanner.Memory, defaultMemory)
 	c.Scanner.MaxSize = cmp.Or(c.Scanner.MaxSize, defaultMaxSize)
 	c.Evidence.MaxSize = cmp.Or(c.Evidence.MaxSize, defaultEvidence)
+	for i := range c.Registries {
+		c.Registries[i].reconcileDefaults()
+	}
 	if c.Scanner.Database.Dir == "" {
 		path := strings.TrimPrefix(c.Storage.URL, "sqlite://")
 		c.Scanner.Database.Dir = filepath.Join(filepath.Dir(path), "vulnerability-database")
