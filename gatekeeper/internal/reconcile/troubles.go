@@ -35,6 +35,13 @@ func (t *troubles) add(ctx context.Context, repository string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
+	if t.note(repository, err) {
+		t.log.WarnContext(ctx, "not compared with the journal",
+			slog.String("source", t.source), slog.String("repository", repository), slog.String("reason", err.Error()))
+	}
+}
+
+func (t *troubles) note(repository string, err error) (logged bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.count++; t.count == 1 {
@@ -43,16 +50,13 @@ func (t *troubles) add(ctx context.Context, repository string, err error) {
 			t.first = fmt.Errorf("%s: %w", repository, err)
 		}
 	}
-	if t.count <= maxLogged {
-		t.log.WarnContext(ctx, "not compared with the journal",
-			slog.String("source", t.source), slog.String("repository", repository), slog.String("reason", err.Error()))
-	}
 	if t.inARow++; !passing(err) {
 		t.inARow = 0
 	}
 	if rests(err) || t.inARow >= maxInARow {
 		t.end(err)
 	}
+	return t.count <= maxLogged
 }
 
 // over notes that the registry answers.

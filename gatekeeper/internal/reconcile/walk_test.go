@@ -118,13 +118,13 @@ func TestAWalkEndsWhenGoingOnIsOfNoUse(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		err  error
-		most int // tags asked for
+		most int // tags asked for; 16 are under way when it ends
 		ends bool
 	}{
-		{"it names a time", &registry.Error{StatusCode: http.StatusServiceUnavailable, RetryAfter: time.Minute}, 10, true},
-		{"too many requests", &registry.Error{StatusCode: http.StatusTooManyRequests}, 10, true},
-		{"it is down", &registry.Error{Err: errors.New("connection refused")}, 20, true},
-		{"it fails", &registry.Error{StatusCode: http.StatusInternalServerError}, 20, true},
+		{"it names a time", &registry.Error{StatusCode: http.StatusServiceUnavailable, RetryAfter: time.Minute}, 30, true},
+		{"too many requests", &registry.Error{StatusCode: http.StatusTooManyRequests}, 30, true},
+		{"it is down", &registry.Error{Err: errors.New("connection refused")}, 30, true},
+		{"it fails", &registry.Error{StatusCode: http.StatusInternalServerError}, 30, true},
 		{"it refuses", &registry.Error{StatusCode: http.StatusForbidden}, 1000, false},
 		{"it lies", gatekeeper.ErrInvalidContent, 1000, false},
 	} {
