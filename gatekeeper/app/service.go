@@ -175,7 +175,8 @@ func (svc *service) metrics(registerer *prometheus.Registry) (*telemetry.Metrics
 	}
 	dir := svc.setup.config.Scanner.Database.Dir
 	return telemetry.New(telemetry.Deps{
-		Registerer: registerer, Sources: svc.setup.config.SourceNames(), Outcomes: outcomes, Registries: names,
+		Registerer: registerer, Sources: svc.setup.config.SourceNames(), Reconciled: svc.setup.reconciled(),
+		Outcomes: outcomes, Registries: names,
 		Policies: svc.setup.compiled(), State: svc.journal,
 		Database: func() (time.Time, bool) {
 			s, err := database.Describe(dir)
