@@ -123,7 +123,7 @@ func TestOnlyWhatPoliciesAreAboutIsLookedAt(t *testing.T) {
 		{"one left out by the configuration", policy.Globs{"*/*", "!team-b/*"}, []match{everything()}, []string{"scratch/x:v1", "team-a/app:v1"}},
 		{"two policies", policy.Globs{"**"}, []match{{[]string{"team-a/*"}, nil}, {[]string{"app"}, []string{"latest"}}}, []string{"app:latest", "team-a/app:v1"}},
 		{"names in the configuration", policy.Globs{"app", "team-a/app", "gone"}, []match{{[]string{"**"}, []string{"v1"}}}, []string{"app:v1", "team-a/app:v1"}},
-		{"names in the policies", policy.Globs{"team-*/**"}, []match{{[]string{"app", "team-a/app", "NONE"}, nil}}, []string{"team-a/app:v1"}},
+		{"names in the policies", policy.Globs{"team-*/**"}, []match{{[]string{"app", "team-a/app", "team-a/NONE"}, nil}}, []string{"team-a/app:v1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -47,7 +47,7 @@ func (w *walk) repositories(ctx context.Context) ([]string, error) {
 			}
 		})
 	}
-	return slices.Collect(maps.Keys(wanted)), err
+	return slices.Sorted(maps.Keys(wanted)), err
 }
 
 func (w *walk) listed(ctx context.Context, each func(name string)) error {

@@ -150,6 +150,30 @@ func TestAWalkEndsWhenGoingOnIsOfNoUse(t *testing.T) {
 	}
 }
 
+// One word of a registry that wants to rest is enough, and no more are waited
+// for.
+func TestARegistryThatWantsToRestIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, rest := range []*registry.Error{
+		{StatusCode: http.StatusServiceUnavailable, RetryAfter: time.Minute}, {Err: errors.New("the circuit is open"), RetryAfter: time.Second}, {StatusCode: http.StatusTooManyRequests},
+	} {
+		d := &double{names: []string{"a", "b", "c"}, tags: numbered(100)}
+		d.resolve = func(_ context.Context, _, tag string) error {
+			if tag == "v00003" {
+				return rest
+			}
+			return nil
+		}
+		s := newSetup(t, d, func(s *reconcile.Source) { s.Concurrent = 1 }, everything())
+		if err := s.Walk(t.Context()); !errors.Is(err, rest) {
+			t.Errorf("%v, want %v", err, rest)
+		}
+		if asked, _, _ := d.requests(); asked != 4 {
+			t.Errorf("%v: %d tags were asked for", rest, asked)
+		}
+	}
+}
+
 // Failures between answers are those of single tags.
 func TestScatteredFailuresDoNotEndAWalk(t *testing.T) {
 	t.Parallel()
