@@ -208,6 +208,11 @@ func TestWithoutACatalogNamesAreNeeded(t *testing.T) {
 	if diff := cmp.Diff([]string{"app:v1"}, named.books.tags()); diff != "" || named.observed.both() != [2]int{1, 1} {
 		t.Errorf("%v (-want +got)\n%s", named.observed.both(), diff)
 	}
+	inPolicies := newSetup(t, r, nil, match{[]string{"app"}, nil})
+	inPolicies.walk(t)
+	if diff := cmp.Diff([]string{"app:v1"}, inPolicies.books.tags()); diff != "" {
+		t.Errorf("a name in the policy (-want +got)\n%s", diff)
+	}
 	if n := f.asked("GET /v2/_catalog"); n != before {
 		t.Error("the list was asked for, though every name is written out")
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 )
@@ -76,10 +77,19 @@ func (t *troubles) summary() error {
 	return fmt.Errorf("%w (the first of %d troubles)", t.first, t.count)
 }
 
+// resting is an error that says when to come back.
+type resting interface {
+	error
+	RetryAfter() time.Duration
+}
+
 // rests says whether a registry does not want to be asked for now.
 func rests(err error) bool {
+	if wait, ok := errors.AsType[resting](err); ok && wait.RetryAfter() > 0 {
+		return true
+	}
 	refused, ok := errors.AsType[*registry.Error](err)
-	return ok && (refused.RetryAfter > 0 || refused.StatusCode == http.StatusTooManyRequests)
+	return ok && refused.StatusCode == http.StatusTooManyRequests
 }
 
 // passing says whether the registry failed, and not what was asked for.

@@ -26,19 +26,25 @@ import (
 // under way.
 func TestAWalkIsSparing(t *testing.T) {
 	t.Parallel()
-	d := &double{names: []string{"a", "b", "c", "d", "e", "f", "g", "h"}, tags: numbered(500)}
-	s := newSetup(t, d, func(s *reconcile.Source) { s.Concurrent = 3 }, match{[]string{"**", "!h"}, []string{"v*", "!v*9"}})
-	s.walk(t)
-	asked, top, listed := d.requests()
-	if asked != 7*450 || len(listed) != 7 || slices.Contains(listed, "h") {
-		t.Errorf("%d tags asked for in %v", asked, listed)
-	}
-	if top > 3 {
-		t.Errorf("%d requests at a time", top)
-	}
-	if got := s.observed.both(); got != [2]int{7 * 450, 1} || s.books.largest > 200 {
-		t.Errorf("%v, up to %d at a time", got, s.books.largest)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := &double{names: []string{"a", "b", "c", "d", "e", "f", "g", "h"}, tags: numbered(500)}
+		d.resolve = func(context.Context, string, string) error {
+			<-time.NewTimer(time.Millisecond).C
+			return nil
+		}
+		s := newSetup(t, d, func(s *reconcile.Source) { s.Concurrent = 3 }, match{[]string{"**", "!h"}, []string{"v*", "!v*9"}})
+		s.walk(t)
+		asked, top, listed := d.requests()
+		if asked != 7*450 || len(listed) != 7 || slices.Contains(listed, "h") {
+			t.Errorf("%d tags asked for in %v", asked, listed)
+		}
+		if top != 3 {
+			t.Errorf("%d requests at a time", top)
+		}
+		if got := s.observed.both(); got != [2]int{7 * 450, 1} || s.books.largest > 200 {
+			t.Errorf("%v, up to %d at a time", got, s.books.largest)
+		}
+	})
 }
 
 // What a walk holds does not grow with the registry.
@@ -112,6 +118,12 @@ func TestACancelledWalkEndsAtOnce(t *testing.T) {
 	})
 }
 
+// resting is the error of a registry that says when to come back.
+type resting time.Duration
+
+func (r resting) Error() string             { return "come back" }
+func (r resting) RetryAfter() time.Duration { return time.Duration(r) }
+
 // A registry that wants to rest, and one that is down, is left alone.
 func TestAWalkEndsWhenGoingOnIsOfNoUse(t *testing.T) {
 	t.Parallel()
@@ -121,7 +133,8 @@ func TestAWalkEndsWhenGoingOnIsOfNoUse(t *testing.T) {
 		most int // tags asked for; 16 are under way when it ends
 		ends bool
 	}{
-		{"it names a time", &registry.Error{StatusCode: http.StatusServiceUnavailable, RetryAfter: time.Minute}, 30, true},
+		{"it names a time", resting(time.Minute), 30, true},
+		{"it names no time", resting(0), 1000, false},
 		{"too many requests", &registry.Error{StatusCode: http.StatusTooManyRequests}, 30, true},
 		{"it is down", &registry.Error{Err: errors.New("connection refused")}, 30, true},
 		{"it fails", &registry.Error{StatusCode: http.StatusInternalServerError}, 30, true},
@@ -154,9 +167,7 @@ func TestAWalkEndsWhenGoingOnIsOfNoUse(t *testing.T) {
 // for.
 func TestARegistryThatWantsToRestIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	for _, rest := range []*registry.Error{
-		{StatusCode: http.StatusServiceUnavailable, RetryAfter: time.Minute}, {Err: errors.New("the circuit is open"), RetryAfter: time.Second}, {StatusCode: http.StatusTooManyRequests},
-	} {
+	for _, rest := range []error{resting(time.Second), &registry.Error{StatusCode: http.StatusTooManyRequests}} {
 		d := &double{names: []string{"a", "b", "c"}, tags: numbered(100)}
 		d.resolve = func(_ context.Context, _, tag string) error {
 			if tag == "v00003" {
