@@ -21,21 +21,21 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
-// Settle is for how long after the arrival of a push what a registry says of
+// settle is for how long after the arrival of a push what a registry says of
 // its tag is not believed: CNCF Distribution reports a push before it writes
 // the tag, and the clocks of two replicas differ.
-const Settle = time.Minute
+const settle = time.Minute
 
 // Journal compares what a registry holds with what was reported.
 type Journal interface {
-	// Reconcile takes tags as they were found in a registry. Time is when the
-	// registry was asked; EventID and Actor are empty. It accepts, with low
-	// priority, those that were missed, and returns how many these were.
+	// Reconcile takes tags as they were found in a registry; EventID and Actor
+	// are empty. It accepts, with low priority, those that were missed, and
+	// returns how many these were.
 	//
 	// A tag was missed when it has no push yet, when its newest push has
 	// another digest, and when that ended as error or superseded. It is left
-	// alone when its newest push arrived after Time less Settle, because what
-	// was found may be older, and when that push has no digest yet.
+	// alone when its newest push arrived after Time, because what was found
+	// may be older than that push, and when that push has no digest yet.
 	Reconcile(ctx context.Context, found []notifications.Push) (missed int, err error)
 }
 

@@ -120,7 +120,7 @@ func (w *walk) resolve(ctx context.Context, repository, tag string) (notificatio
 		return notifications.Push{}, err
 	}
 	defer done()
-	p := notifications.Push{Source: w.source.Name, Repository: repository, Tag: tag, Time: w.deps.Now()}
+	p := notifications.Push{Source: w.source.Name, Repository: repository, Tag: tag, Time: w.deps.Now().Add(-settle)}
 	d, err := w.deps.Registry.Resolve(ctx, p.Source, repository, tag)
 	if err != nil {
 		return notifications.Push{}, err
