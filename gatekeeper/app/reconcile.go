@@ -10,6 +10,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/reconcile"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
@@ -32,6 +33,8 @@ type walkDeps struct {
 	observer   reconcile.Observer
 	log        *slog.Logger
 }
+
+var _ reconcile.Observer = (*telemetry.Metrics)(nil)
 
 // reconcileTasks are the walks of the sources that are reconciled.
 func (s *setup) reconcileTasks(d walkDeps) []task {
