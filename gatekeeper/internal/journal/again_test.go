@@ -36,12 +36,14 @@ func TestReconcileTakesWhatWasMissed(t *testing.T) {
 			found := []notifications.Push{
 				pushOf("known", digest("a")), pushOf("failed", digest("b")), pushOf("moved", digest("c")), signature,
 			}
-			unknown, err := j.Unknown(t.Context(), found)
-			if err != nil {
-				t.Fatal(err)
+			// A reading that may be older than what is known changes nothing.
+			stale := slices.Clone(found)
+			stale[0].Digest = digest("d")
+			if missed, err := j.Reconcile(t.Context(), stale[:2]); err != nil || missed != 0 {
+				t.Errorf("from before: missed %d, %v", missed, err)
 			}
-			if tags := tagsOf(unknown); !slices.Equal(tags, []string{"failed", "moved", signature.Tag}) {
-				t.Errorf("unknown: %v", tags)
+			for i := range found {
+				found[i].Time = time.Now()
 			}
 			missed, err := j.Reconcile(t.Context(), found)
 			if err != nil || missed != 2 {
@@ -67,12 +69,45 @@ func TestReconcileTakesWhatWasMissed(t *testing.T) {
 	}
 }
 
-func tagsOf(pushes []notifications.Push) []string {
-	var tags []string
-	for _, p := range pushes {
-		tags = append(tags, p.Tag)
+// What a tag was found to point to is judged, and what was taken for overtaken.
+func TestWhatATagPointsToIsJudged(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, p := e.openNew(t), newProcessor()
+			run(t, j, p)
+			accept(t, j, pushOf("v1", digest("a")))
+			older := p.next(t)
+			older.verdict(policy.VerdictSuperseded)
+			awaitState(t, j, "v1", "superseded")
+			if err := j.Notice(t.Context(), older.push, gatekeeper.Descriptor{Digest: digest("b")}); err != nil {
+				t.Fatal(err)
+			}
+			c := p.next(t)
+			if c.push.Digest != digest("b") {
+				t.Errorf("%+v", c.push)
+			}
+			c.verdict(policy.VerdictPromoted)
+			awaitState(t, j, "v1", "promoted")
+			if err := j.Notice(t.Context(), older.push, gatekeeper.Descriptor{Digest: digest("c")}); err != nil {
+				t.Fatal(err)
+			}
+			if s := awaitState(t, j, "v1", "promoted"); s.Push.Digest != digest("b") {
+				t.Error("a newer push was known")
+			}
+			found := pushOf("v2", digest("d"))
+			accept(t, j, found)
+			p.next(t).verdict(policy.VerdictSuperseded)
+			awaitState(t, j, "v2", "superseded")
+			found.Time = time.Now()
+			if missed, err := j.Reconcile(t.Context(), []notifications.Push{found}); err != nil || missed != 1 {
+				t.Errorf("missed %d, %v", missed, err)
+			}
+			p.next(t).verdict(policy.VerdictPromoted)
+			awaitState(t, j, "v2", "promoted")
+		})
 	}
-	return tags
 }
 
 func TestWhatWaitsIsLookedAtAgain(t *testing.T) {
