@@ -87,7 +87,7 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if err != nil {
 		return nil, err
 	}
-	registries, err := s.registries(metrics)
+	registries, err := s.registries(registry.Deps{Observer: metrics, Health: metrics, Log: log})
 	if err != nil {
 		return nil, err
 	}

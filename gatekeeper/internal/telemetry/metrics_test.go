@@ -125,6 +125,8 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 		`gatekeeper_exceptions{policy="services",state="expired"}`:                              1,
 		`gatekeeper_scanner_database_age_seconds{}`:                                             3600,
 		`gatekeeper_registry_requests_total{code="200",registry="golden"}`:                      0,
+		`gatekeeper_registry_retries_total{registry="golden"}`:                                  0,
+		`gatekeeper_registry_circuit_open{registry="golden"}`:                                   0,
 		`gatekeeper_blob_bytes_total{direction="out",registry="golden"}`:                        0,
 		`gatekeeper_reconcile_missed_total{source="staging"}`:                                   0,
 	} {
@@ -138,6 +140,27 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestHowRegistriesDo(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, nil)
+	s.metrics.RegistryRetry("golden")
+	s.metrics.RegistryCircuit("golden", true)
+	for series, want := range map[string]float64{
+		`gatekeeper_registry_retries_total{registry="golden"}`:  1,
+		`gatekeeper_registry_circuit_open{registry="golden"}`:   1,
+		`gatekeeper_registry_circuit_open{registry="staging"}`:  0,
+		`gatekeeper_registry_retries_total{registry="staging"}`: 0,
+	} {
+		if got := s.value(t, series); got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
+	}
+	s.metrics.RegistryCircuit("golden", false)
+	if got := s.value(t, `gatekeeper_registry_circuit_open{registry="golden"}`); got != 0 {
+		t.Errorf("closed again it is %v", got)
 	}
 }
 
