@@ -130,6 +130,9 @@ func TestOneRequestFindsOut(t *testing.T) {
 				if tt.works && (n < 15 || p.health.isOpen("golden")) || !tt.works && (n != 1 || failed.Load() != 20 || !p.health.isOpen("golden")) {
 					t.Errorf("%d requests, %d failed, open: %v", n, failed.Load(), p.health.isOpen("golden"))
 				}
+				if said := strings.Count(p.log.String(), "level=WARN"); said != 1 || p.health.changes[0] != "golden true" || len(p.health.changes) > 2 {
+					t.Errorf("it was said %d times, %v", said, p.health.changes)
+				}
 			})
 		})
 	}
@@ -174,6 +177,9 @@ func TestWhatOpensNoCircuit(t *testing.T) {
 				_ = p.ask(t.Context(), "golden")
 				p.golden.from(reply{status: 404})
 				_ = p.ask(t.Context(), "golden")
+				p.golden.from(reply{status: 503, retryAfter: "4"}, reply{status: 503, retryAfter: "4"}, reply{status: 503}, reply{})
+				_ = p.ask(t.Context(), "golden")
+				_ = p.ask(t.Context(), "golden")
 				time.Sleep(10 * time.Second)
 			}
 		},
@@ -184,6 +190,23 @@ func TestWhatOpensNoCircuit(t *testing.T) {
 				d := gatekeeper.Descriptor{Digest: digestOf(nil), Size: 100_000}
 				// No upload is begun: any answer would start over.
 				if err := registry.Continue(t.Context(), p.Registries, goldenApp(), d, body, "http://golden.invalid/v2/app/blobs/uploads/1"); !errors.Is(err, errBroken) {
+					t.Errorf("%v", err)
+				}
+				time.Sleep(time.Second)
+			}
+		},
+		"copies whose source breaks": func(t *testing.T, p piped) {
+			content := bytes.Repeat([]byte("x"), 100_000)
+			d := gatekeeper.Descriptor{Digest: digestOf(content), Size: int64(len(content))}
+			for range 20 {
+				p.staging.from(reply{body: content, truncated: 50_000}, reply{status: 404}, reply{})
+				p.golden.from(reply{status: 201})
+				body, err := p.OpenBlob(t.Context(), app, d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = registry.Continue(t.Context(), p.Registries, goldenApp(), d, body, "http://golden.invalid/v2/app/blobs/uploads/1")
+				if refused, ok := errors.AsType[*registry.Error](errors.Join(err, body.Close())); !ok || refused.Registry != "staging" {
 					t.Errorf("%v", err)
 				}
 				time.Sleep(time.Second)
@@ -268,6 +291,27 @@ func TestAShortRestIsGivenByEverybody(t *testing.T) {
 			})
 		}
 		all.Wait()
+	})
+}
+
+// Nobody queues for a registry that is not asked.
+func TestNobodyQueuesWhileACircuitIsOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPiped(t, func(s *registry.Settings) { s.Limits.Concurrent, s.Limits.RequestsPerSecond = 1, 0.2 })
+		p.golden.from(reply{reset: true})
+		if err := p.untilOpen(t, "golden"); err == nil {
+			t.Error("no error")
+		}
+		begun := time.Now()
+		for range 100 {
+			if err := p.ask(t.Context(), "golden"); waitOf(err) == 0 {
+				t.Errorf("%v", err)
+			}
+		}
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("took %s", took)
+		}
 	})
 }
 

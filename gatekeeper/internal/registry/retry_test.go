@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"pgregory.net/rapid"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
@@ -173,6 +175,32 @@ func TestEveryOperationSurvivesAHiccup(t *testing.T) {
 	}
 }
 
+// repeating is a source that could be read again, so that it shows when it is.
+type repeating struct {
+	content []byte
+	read    int
+}
+
+// Read implements io.Reader.
+func (r *repeating) Read(p []byte) (int, error) {
+	if r.read == len(r.content) {
+		r.read = 0
+		return 0, io.EOF
+	}
+	n := copy(p, r.content[r.read:])
+	r.read += n
+	return n, nil
+}
+
+// renewed is a keychain with another password each time, so that every
+// refusal of one is a reason to try the next.
+type renewed struct{ n atomic.Int64 }
+
+// Resolve implements authn.Keychain.
+func (r *renewed) Resolve(authn.Resource) (authn.Authenticator, error) {
+	return authn.FromConfig(authn.AuthConfig{Username: "robot", Password: fmt.Sprint(r.n.Add(1))}), nil
+}
+
 // A stream that was sent is gone: whatever the registry answers, nothing of it
 // is sent a second time.
 func TestAStreamIsNeverSentTwice(t *testing.T) {
@@ -188,9 +216,9 @@ func TestAStreamIsNeverSentTwice(t *testing.T) {
 		script := append([]reply{{status: 202, header: []string{"Location", "/v2/app/blobs/uploads/1"}}}, answers.Draw(rt, "answers")...)
 		var asked []string
 		synctest.Test(t, func(t *testing.T) {
-			p := newPiped(t, func(s *registry.Settings) { s.Keychain = basic{} })
+			p := newPiped(t, func(s *registry.Settings) { s.Keychain = &renewed{} })
 			p.staging.from(script...)
-			err := p.PushBlob(t.Context(), app, d, io.MultiReader(bytes.NewReader(content)), nil)
+			err := p.PushBlob(t.Context(), app, d, &repeating{content: content}, nil)
 			if (err == nil) != (script[1].status == 201 && script[1].delay == 0) {
 				t.Errorf("%+v: %v", script[1], err)
 			}
