@@ -57,7 +57,7 @@ func (e *heldError) Error() string { return e.reason }
 
 func (c *client) newCircuit(server string) *circuit {
 	return newCircuit(&circuit{server: server, now: c.now, log: c.log, changed: func(open bool) {
-		c.openCircuits.report(open, func(any bool) { c.health.RegistryCircuit(c.name, any) })
+		c.openCircuits.report(open, func(anyOpen bool) { c.health.RegistryCircuit(c.name, anyOpen) })
 	}})
 }
 
@@ -100,10 +100,10 @@ func (c *circuit) turned(from, to gobreaker.State, closedFor time.Duration) {
 	switch {
 	case from == gobreaker.StateClosed:
 		c.changed(true)
-		c.log.Warn(c.server+" does not answer; nothing is sent to it for a while", "until", until.UTC(), "failure", last)
+		c.log.Warn("a server does not answer; nothing is sent to it for a while", "server", c.server, "until", until.UTC(), "failure", last)
 	case to == gobreaker.StateClosed:
 		c.changed(false)
-		c.log.Info(c.server + " answers again")
+		c.log.Info("a server answers again", "server", c.server)
 	}
 }
 
@@ -193,7 +193,7 @@ func (c *circuit) rest(d time.Duration) {
 		return
 	}
 	if d > patience && c.restUntil.Sub(c.now()) <= patience {
-		c.log.Warn(c.server+" asks to be left alone; nothing is sent to it until then", "until", until.UTC())
+		c.log.Warn("a server asks to be left alone; nothing is sent to it until then", "server", c.server, "until", until.UTC())
 	}
 	c.restUntil = until
 }

@@ -30,7 +30,7 @@ func (p piped) untilOpen(t *testing.T, name string) error {
 		if err := p.ask(t.Context(), name); p.health.isOpen(name) {
 			return err
 		}
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 	}
 	t.Fatal("the circuit stays closed")
 	return nil
@@ -80,7 +80,7 @@ func TestARegistryThatIsDownIsLeftAlone(t *testing.T) {
 				}
 				// It answers again, and one request finds that out.
 				p.golden.from(reply{})
-				time.Sleep(wait + time.Millisecond)
+				<-time.After(wait + time.Millisecond)
 				if err := p.ask(t.Context(), "golden"); err != nil {
 					t.Errorf("after the wait: %v", err)
 				}
@@ -113,7 +113,7 @@ func TestOneRequestFindsOut(t *testing.T) {
 				p := newPiped(t, nil)
 				p.golden.from(reply{status: 502})
 				wait := waitOf(errors.Join(p.untilOpen(t, "golden"), p.ask(t.Context(), "golden")))
-				time.Sleep(max(wait, 30*time.Second) + time.Millisecond)
+				<-time.After(max(wait, 30*time.Second) + time.Millisecond)
 				p.golden.take()
 				p.golden.from(tt.script...)
 				var failed atomic.Int64
@@ -143,6 +143,7 @@ func TestWhatOpensNoCircuit(t *testing.T) {
 	t.Parallel()
 	for name, during := range map[string]func(*testing.T, piped){
 		"a hiccup that many run into": func(t *testing.T, p piped) {
+			t.Helper()
 			p.golden.from(reply{reset: true})
 			var all sync.WaitGroup
 			for range 100 {
@@ -151,15 +152,17 @@ func TestWhatOpensNoCircuit(t *testing.T) {
 			all.Wait()
 		},
 		"refusals": func(t *testing.T, p piped) {
+			t.Helper()
 			for _, status := range []int{400, 401, 403, 404, 405, 408, 409, 429, 501} {
 				p.golden.from(reply{status: status})
 				for range 10 {
 					_ = p.ask(t.Context(), "golden")
-					time.Sleep(3 * time.Second)
+					<-time.After(3 * time.Second)
 				}
 			}
 		},
 		"callers that give up": func(t *testing.T, p piped) {
+			t.Helper()
 			p.golden.from(reply{delay: time.Hour})
 			for n := range 20 {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -172,6 +175,7 @@ func TestWhatOpensNoCircuit(t *testing.T) {
 			}
 		},
 		"failures among answers": func(t *testing.T, p piped) {
+			t.Helper()
 			for range 20 {
 				p.golden.from(reply{status: 503})
 				_ = p.ask(t.Context(), "golden")
@@ -180,10 +184,11 @@ func TestWhatOpensNoCircuit(t *testing.T) {
 				p.golden.from(reply{status: 503, retryAfter: "4"}, reply{status: 503, retryAfter: "4"}, reply{status: 503}, reply{})
 				_ = p.ask(t.Context(), "golden")
 				_ = p.ask(t.Context(), "golden")
-				time.Sleep(10 * time.Second)
+				<-time.After(10 * time.Second)
 			}
 		},
 		"uploads whose source breaks": func(t *testing.T, p piped) {
+			t.Helper()
 			for range 20 {
 				p.golden.from(reply{status: 201})
 				body := io.MultiReader(bytes.NewReader(make([]byte, 50_000)), broken{})
@@ -192,10 +197,11 @@ func TestWhatOpensNoCircuit(t *testing.T) {
 				if err := registry.Continue(t.Context(), p.Registries, goldenApp(), d, body, "http://golden.invalid/v2/app/blobs/uploads/1"); !errors.Is(err, errBroken) {
 					t.Errorf("%v", err)
 				}
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 			}
 		},
 		"copies whose source breaks": func(t *testing.T, p piped) {
+			t.Helper()
 			content := bytes.Repeat([]byte("x"), 100_000)
 			d := gatekeeper.Descriptor{Digest: digestOf(content), Size: int64(len(content))}
 			for range 20 {
@@ -209,7 +215,7 @@ func TestWhatOpensNoCircuit(t *testing.T) {
 				if refused, ok := errors.AsType[*registry.Error](errors.Join(err, body.Close())); !ok || refused.Registry != "staging" {
 					t.Errorf("%v", err)
 				}
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 			}
 		},
 	} {
@@ -219,7 +225,7 @@ func TestWhatOpensNoCircuit(t *testing.T) {
 				p := newPiped(t, nil)
 				during(t, p)
 				p.golden.from(reply{})
-				time.Sleep(10 * time.Second)
+				<-time.After(10 * time.Second)
 				if err := p.ask(t.Context(), "golden"); err != nil || len(p.health.changes) > 0 {
 					t.Errorf("%v, %v", p.health.changes, err)
 				}
@@ -245,7 +251,7 @@ func TestARestIsGiven(t *testing.T) {
 		if err := p.ask(t.Context(), "golden"); waitOf(err) != time.Minute {
 			t.Errorf("%v", err)
 		}
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second)
 		for range 10 {
 			err := p.ask(t.Context(), "golden")
 			if waitOf(err) != 40*time.Second || !strings.Contains(err.Error(), "asked to be left alone: nothing is sent to it until 2000-01-01T00:01:00Z") {
@@ -258,7 +264,7 @@ func TestARestIsGiven(t *testing.T) {
 		if n := len(p.golden.take()); n != 1 {
 			t.Errorf("%d requests", n)
 		}
-		time.Sleep(40 * time.Second)
+		<-time.After(40 * time.Second)
 		if err := p.ask(t.Context(), "golden"); err != nil {
 			t.Error(err)
 		}
@@ -281,7 +287,7 @@ func TestAShortRestIsGivenByEverybody(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		for range 10 {
 			all.Go(func() {
 				err := p.ask(t.Context(), "golden")

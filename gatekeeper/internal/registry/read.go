@@ -194,7 +194,7 @@ func blobRequest(repo Repository, d gatekeeper.Descriptor) request {
 
 // blob reads one into memory, once.
 func (c *client) blob(ctx context.Context, r request, d gatekeeper.Descriptor) (_ []byte, err error) {
-	resp, err := c.attempt(ctx, r)
+	resp, err := c.attempt(ctx, r) //nolint:bodyclose // closed through verifying
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func (c *client) remainder(ctx context.Context, r request, offset int64) (_ io.R
 	r.operation = fmt.Sprintf("%s from byte %d on", r.operation, offset)
 	r.header = http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}}
 	r.want = []int{http.StatusPartialContent}
-	resp, err := c.do(ctx, r)
+	resp, err := c.do(ctx, r) //nolint:bodyclose // the caller closes it through verifying
 	if err != nil {
 		cancel(nil)
 		return nil, err

@@ -206,9 +206,17 @@ func (r *renewed) Resolve(authn.Resource) (authn.Authenticator, error) {
 func TestAStreamIsNeverSentTwice(t *testing.T) {
 	t.Parallel()
 	answers := rapid.SliceOfN(rapid.SampledFrom([]reply{
-		{status: 201}, {status: 401, header: []string{"WWW-Authenticate", `Basic realm="x"`}}, {status: 429}, {status: 429, retryAfter: "1"},
-		{status: 500}, {status: 503}, {status: 503, retryAfter: "2"}, {status: 307, header: []string{"Location", "/elsewhere"}}, {reset: true},
-		{status: 400}, {status: 201, delay: 10 * time.Minute},
+		{status: 201},
+		{status: 401, header: []string{"WWW-Authenticate", `Basic realm="x"`}},
+		{status: 429},
+		{status: 429, retryAfter: "1"},
+		{status: 500},
+		{status: 503},
+		{status: 503, retryAfter: "2"},
+		{status: 307, header: []string{"Location", "/elsewhere"}},
+		{reset: true},
+		{status: 400},
+		{status: 201, delay: 10 * time.Minute},
 	}), 1, 5)
 	content := bytes.Repeat([]byte("x"), 100_000)
 	d := gatekeeper.Descriptor{Digest: digestOf(content), Size: int64(len(content))}
@@ -245,7 +253,7 @@ func TestGivingUpEndsTheRetries(t *testing.T) {
 		}
 		// A wait beyond the deadline is not begun.
 		p.staging.from(reply{status: 503, retryAfter: "4"})
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		begun = time.Now()

@@ -85,7 +85,7 @@ func (c *client) wait(ctx context.Context, server *circuit) (leave func(*http.Re
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	done, err := server.enter(ctx)
+	done, err := server.enter(ctx) //nolint:bodyclose // there is no response yet
 	if err != nil {
 		<-slots
 		return nil, err
