@@ -28,6 +28,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/reconcile"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
@@ -54,6 +55,7 @@ type service struct {
 	watcher  *policyset.Watcher
 	gate     *gatekeeper.Gate
 	walkers  map[string]*reconcile.Reconciler // by source
+	replicas func(alive int)                  // told how many processes share the journal
 	late     *lateAttester                    // signs with a key of a service; nil when there is none
 	webhooks net.Listener
 	admin    net.Listener // the same as webhooks when the addresses are the same
@@ -93,10 +95,11 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if err != nil {
 		return nil, err
 	}
-	registries, err := s.registries(metrics)
+	registries, err := s.registries(registry.Deps{Observer: metrics, Health: metrics, Log: log})
 	if err != nil {
 		return nil, err
 	}
+	svc.replicas = registries.Share // limits are those of all together
 	scans, err := emptyDir(filepath.Join(s.dir(), "scans"))
 	if err != nil {
 		return nil, err
@@ -129,7 +132,9 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 // journalDeps sets up the journal as the configuration says.
 func (svc *service) journalDeps(reached func(step string)) journal.Deps {
 	c := svc.setup.config
-	deps := journal.Deps{Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep), Reached: reached, Tasks: svc.setup.reconcileTasks(svc.walk)}
+	deps := journal.Deps{Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep), Reached: reached, Tasks: svc.setup.reconcileTasks(svc.walk),
+		Replicas: func(alive int) { svc.replicas(alive) },
+	}
 	if c.Storage.PasswordFile != "" || c.Storage.PasswordEnv != "" {
 		deps.Password = c.Storage.Password
 	}
