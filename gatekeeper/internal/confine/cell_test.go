@@ -56,10 +56,11 @@ func work(what string, args []string) int {
 		child := exec.Command("/proc/self/exe", workerArgument, "wait") //nolint:noctx // this program
 		child.Stdout = os.Stdout
 		if err := child.Start(); err != nil {
-			fmt.Fprintln(os.Stdout, err)
 			return 1
 		}
-		fmt.Fprintln(os.Stdout, "ready")
+		if _, err := os.Stdout.WriteString("ready\n"); err != nil {
+			return 1
+		}
 		fallthrough
 	case "wait":
 		select {}

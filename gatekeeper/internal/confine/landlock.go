@@ -104,7 +104,7 @@ func (g grant) add(ruleset int, handled uint64) (err error) {
 	if !info.IsDir() {
 		allowed &= ofFiles
 	}
-	rule := unix.LandlockPathBeneathAttr{Allowed_access: allowed, Parent_fd: int32(fd)} //nolint:gosec // a file descriptor
+	rule := unix.LandlockPathBeneathAttr{Allowed_access: allowed, Parent_fd: int32(fd)}                                                                  //nolint:gosec // a file descriptor
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0) //nolint:gosec // the kernel reads it during the call
 	runtime.KeepAlive(&rule)
 	if errno != 0 {

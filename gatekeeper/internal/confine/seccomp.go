@@ -83,10 +83,11 @@ func filter(pid uint32) []unix.SockFilter {
 	jump(unix.BPF_JSET, unix.CLONE_THREAD, 0, 1)
 	give(allow)
 	give(refuse)
-	// The worker ends with the service.
-	jump(unix.BPF_JEQ, unix.SYS_PRCTL, 0, 4)
+	// The worker ends with the service, which sees what it has open.
+	jump(unix.BPF_JEQ, unix.SYS_PRCTL, 0, 5)
 	load(atArgument)
-	jump(unix.BPF_JEQ, unix.PR_SET_PDEATHSIG, 0, 1)
+	jump(unix.BPF_JEQ, unix.PR_SET_PDEATHSIG, 1, 0)
+	jump(unix.BPF_JEQ, unix.PR_SET_DUMPABLE, 0, 1)
 	give(refuse)
 	give(allow)
 	for _, call := range ownOnly() {
@@ -113,8 +114,8 @@ func RefuseCalls() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("give up new privileges: %w", err)
 	}
-	code := filter(uint32(os.Getpid()))                                 //nolint:gosec // a process ID
-	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]} //nolint:gosec // some two hundred
+	code := filter(uint32(os.Getpid()))                                                                                                                 //nolint:gosec // a process ID
+	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}                                                                                 //nolint:gosec // some two hundred
 	failed, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))) //nolint:gosec // the kernel reads it during the call
 	runtime.KeepAlive(code)
 	switch {
