@@ -12,68 +12,78 @@ import (
 	"time"
 )
 
-// How often a scan's folder is measured: often, but never for more than a
-// twentieth of the time, however much is in it.
+// A scan's folder is measured again after this time, and after more the more is
+// in it, so that measuring takes a small part of a processor.
 const (
-	measureEvery = 250 * time.Millisecond
-	measureShare = 20
+	measureAfter    = 250 * time.Millisecond
+	measureForEntry = 5 * time.Microsecond
 )
 
-// maxEntries is how many files and folders one scan may make.
-const maxEntries = 1 << 20
+// maxEntries is how many files and folders a scan may have in its folder. It
+// has a few for each layer and those of archives in it.
+const maxEntries = 1 << 17
 
 // errGrown says that a scan's folder has more in it than it may.
-var errGrown = errors.New("a limit of the scan's folder")
+var errGrown = errors.New("the scan outgrew its folder and was ended")
 
 // watch measures a folder until ctx ends, or until it has more than it may
 // have; then it returns why.
 func watch(ctx context.Context, dir string, pid int, most uint64) error {
-	every := measureEvery
 	for {
-		began := time.Now()
-		if err := measure(dir, pid, most); err != nil {
+		entries, err := measure(dir, pid, most)
+		if err != nil {
 			return err
 		}
-		every = max(measureEvery, measureShare*time.Since(began))
+		again := time.NewTimer(measureAfter + time.Duration(entries)*measureForEntry)
 		select {
 		case <-ctx.Done():
+			again.Stop()
 			return nil
-		case <-time.After(every):
+		case <-again.C:
 		}
 	}
 }
 
-// measure returns an error when what is in a folder, and what a process has
-// open though it is removed, takes more than most bytes, or when that cannot be
-// found out.
-func measure(dir string, pid int, most uint64) error {
-	used, entries := removedButOpen(pid), 0
-	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // removed in the meantime
-		}
+// measure returns how many files and folders are in a folder, and an error when
+// they are too many, when they and what a process has open though it is
+// removed take more than most bytes, or when that cannot be found out.
+func measure(dir string, pid int, most uint64) (entries int, err error) {
+	used := removedButOpen(pid)
+	if used > most {
+		return 0, tooMuchDisk(most)
+	}
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			return unlessGone(err)
 		}
 		if entries++; entries > maxEntries {
-			return fmt.Errorf("%w: the scanner made more than %d files and was ended", errGrown, maxEntries)
+			return fmt.Errorf("%w: it made more than %d files", errGrown, maxEntries)
 		}
 		info, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
 		if err != nil {
-			return err
+			return unlessGone(err)
 		}
 		if used += allocated(info); used > most {
-			return fmt.Errorf("%w: the scan needed more than %d MiB of disk (scanner.disk) and was ended", errGrown, most>>20)
+			return tooMuchDisk(most)
 		}
 		return nil
 	})
-	if err == nil || errors.Is(err, errGrown) {
-		return err
+	if err != nil && !errors.Is(err, errGrown) {
+		err = fmt.Errorf("%w: what it wrote cannot be measured: %w", errGrown, err)
 	}
-	return fmt.Errorf("the scanner hid what it wrote, and was ended: %w", err)
+	return entries, err
+}
+
+func tooMuchDisk(most uint64) error {
+	return fmt.Errorf("%w: it needed more than %d MiB (scanner.disk)", errGrown, most>>20)
+}
+
+// unlessGone drops the error about a file that was removed in the meantime.
+func unlessGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // removedButOpen is the space of files that a process has open and that are in

@@ -219,20 +219,20 @@ const maxReason = 500
 
 // inTime bounds one scan.
 func (s *Scanner) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, s.opts.Timeout, tooSlow(s.opts.Timeout))
+	return context.WithTimeoutCause(ctx, s.opts.Timeout, timeoutError(s.opts.Timeout))
 }
 
-// tooSlow says that a scan took longer than it may.
-type tooSlow time.Duration
+// timeoutError says that a scan took longer than it may.
+type timeoutError time.Duration
 
 // Error implements error.
-func (t tooSlow) Error() string {
+func (t timeoutError) Error() string {
 	return fmt.Sprintf("the scan took longer than %s (scanner.timeout) and was ended", time.Duration(t))
 }
 
 // inWords says why an error came about when that was the end of the time.
 func inWords(ctx context.Context, err error) error {
-	if late, ok := errors.AsType[tooSlow](context.Cause(ctx)); ok && err != nil {
+	if late, ok := errors.AsType[timeoutError](context.Cause(ctx)); ok && err != nil {
 		return late
 	}
 	return err
