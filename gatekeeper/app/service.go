@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/confine"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
@@ -53,6 +55,8 @@ type service struct {
 	webhooks net.Listener
 	admin    net.Listener // the same as webhooks when the addresses are the same
 	servers  map[net.Listener]http.Handler
+	// unconfined is what scans are not confined with here, in words.
+	unconfined []string
 }
 
 // listen opens the listeners of a configuration. One address for both means
@@ -99,6 +103,7 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if err != nil {
 		return nil, err
 	}
+	svc.unconfined = scanner.Unconfined()
 	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Now: time.Now, Log: log})
 	svc.gate, err = s.gate(parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, log: log})
 	if err != nil {
@@ -153,7 +158,7 @@ func emptyDir(dir string) (string, error) {
 		return "", fmt.Errorf("empty %s: %w", dir, err)
 	}
 	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if err := confine.Remove(filepath.Join(dir, e.Name())); err != nil {
 			return "", fmt.Errorf("empty %s: %w", dir, err)
 		}
 	}
@@ -258,6 +263,12 @@ func (svc *service) readiness() []web.ReadyCheck {
 	if svc.late != nil {
 		checks = append(checks, web.ReadyCheck{Name: "signing", Informational: true, Run: svc.late.ready})
 	}
+	checks = append(checks, web.ReadyCheck{Name: "confinement of scans", Informational: true, Run: func(context.Context) error {
+		if len(svc.unconfined) > 0 {
+			return errors.New("not in force: " + strings.Join(svc.unconfined, "; "))
+		}
+		return nil
+	}})
 	for _, p := range svc.setup.policies {
 		if p.NeedsScan() {
 			return append(checks, web.ReadyCheck{Name: "vulnerability database", Informational: true, Run: svc.databaseFresh})

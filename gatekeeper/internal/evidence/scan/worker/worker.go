@@ -25,14 +25,15 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) (status int, asked b
 	if len(args) > 2 && args[2] == scan.ProbeArgument {
 		return 0, true
 	}
-	if err := answer(stdin, stdout); err != nil {
+	if err := answer(stdin, stdout, respond); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1, true
 	}
 	return 0, true
 }
 
-func answer(stdin io.Reader, stdout io.Writer) error {
+// answer reads a request, confines the process, and has respond look.
+func answer(stdin io.Reader, stdout io.Writer, respond func(context.Context, scan.Request) scan.Response) error {
 	text, err := io.ReadAll(io.LimitReader(stdin, maxRequest))
 	if err != nil {
 		return fmt.Errorf("read the request: %w", err)
