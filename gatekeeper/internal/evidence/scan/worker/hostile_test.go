@@ -155,7 +155,10 @@ func TestBombsEndOnlyTheirOwnScan(t *testing.T) {
 			func(t *testing.T) v1.Layer {
 				t.Helper()
 				return archive(t, part{append(headers(t, func(yield func(string) bool) {
-					for i := 0; i < 100_000 && yield(fmt.Sprintf("d%d/f%d", i%1000, i)); i++ {
+					for i := range 100_000 {
+						if !yield(fmt.Sprintf("d%d/f%d", i%1000, i)) {
+							return
+						}
 					}
 				}), make([]byte, 1024)...), 1})
 			},
@@ -185,24 +188,24 @@ func TestBombsEndOnlyTheirOwnScan(t *testing.T) {
 }
 
 // misbehaviour is in the configuration of images that take their worker over.
-var misbehaviour = regexp.MustCompile(`"misbehave":"([^"]*)"`) //nolint:gochecknoglobals // a constant
+var misbehaviour = regexp.MustCompile(`"misbehave":"([^"]*)"`)
 
 // takenOver does what the image says, if it says something.
-func takenOver(request scan.Request) (error, bool) {
+func takenOver(request scan.Request) (does bool, err error) {
 	blobs, err := filepath.Glob(filepath.Join(request.Layout, "blobs", "sha256", "*"))
 	if err != nil {
-		return err, true
+		return true, err
 	}
 	for _, blob := range blobs {
-		text, err := os.ReadFile(blob) //nolint:gosec // the test's
+		text, err := os.ReadFile(blob)
 		if err != nil {
-			return err, true
+			return true, err
 		}
 		if found := misbehaviour.FindSubmatch(text); found != nil {
-			return misbehaveAs(string(found[1])), true
+			return true, misbehaveAs(string(found[1]))
 		}
 	}
-	return nil, false
+	return false, nil
 }
 
 func misbehaveAs(how string) error {
@@ -214,7 +217,9 @@ func misbehaveAs(how string) error {
 			for i := 0; i < len(chunk); i += 4096 {
 				chunk[i] = 1
 			}
-			hoard = append(hoard, chunk)
+			if hoard = append(hoard, chunk); len(hoard) > 1<<10 {
+				return errors.New("had 64 GiB")
+			}
 		}
 	case "spin":
 		for n := 0; ; n++ {
@@ -267,7 +272,7 @@ func misbehaveAs(how string) error {
 		}
 	case "lock up what it leaves":
 		dir := filepath.Join(os.TempDir(), "locked")
-		return errors.Join(os.MkdirAll(filepath.Join(dir, "up"), 0o700), os.Chmod(dir, 0), errors.New("locked up")) //nolint:gosec // that is the trick
+		return errors.Join(os.MkdirAll(filepath.Join(dir, "up"), 0o700), os.Chmod(dir, 0), errors.New("locked up"))
 	case "talk":
 		return errors.New(strings.Repeat("\x1b[2J talk ", 1<<10))
 	}

@@ -137,7 +137,7 @@ func TestASharedScanEndsWithTheLastWhoWaits(t *testing.T) {
 			started++
 			<-ctx.Done()
 			ended++
-			return result{}, ctx.Err()
+			return result{problem: "ended"}, ctx.Err()
 		}
 		first, leaveFirst := context.WithCancel(t.Context())
 		second, leaveSecond := context.WithCancel(t.Context())
@@ -158,7 +158,9 @@ func TestASharedScanEndsWithTheLastWhoWaits(t *testing.T) {
 			t.Errorf("%d started, %d ended, want one that goes on", started, ended)
 		}
 		leaveSecond()
-		<-gone
+		if err := <-gone; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 		if ended != 1 {
 			t.Error("the last one left before the scan had ended")
 		}
