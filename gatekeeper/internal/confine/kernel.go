@@ -75,7 +75,7 @@ func (k Kernel) mechanisms() []mechanism {
 	all := []mechanism{
 		{name: "limits", keeps: "bounded memory, CPU time, open files and file sizes"},
 		{name: "privileges", keeps: "no capabilities, and none to be had"},
-		{name: "namespaces", keeps: "no network, no sight of other processes, a mount table of their own"},
+		{name: "namespaces", keeps: "no network, no signals to other processes, a mount table of their own"},
 		{name: "landlock", keeps: "only the image, the database and a temporary folder can be opened, by version " + strconv.Itoa(k.Landlock)},
 		{name: "seccomp", keeps: "no sockets, no new processes, no tracing, no mounts"},
 	}
