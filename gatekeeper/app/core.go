@@ -93,14 +93,14 @@ func (s *setup) registries(deps registry.Deps) (*registry.Registries, error) {
 
 // scanner prepares the scanner; images are unpacked below dir.
 func (s *setup) scanner(source scan.Source, dir string, log *slog.Logger) (*scan.Scanner, error) {
-	memory, maxSize, err := s.config.Scanner.Bytes()
+	sizes, err := s.config.Scanner.Bytes()
 	if err != nil {
 		return nil, err
 	}
 	return scan.New(source, scan.Options{
-		Database: s.config.Scanner.Database.Dir, Dir: dir, MaxSize: int64(min(maxSize, math.MaxInt64)),
+		Database: s.config.Scanner.Database.Dir, Dir: dir, MaxSize: int64(min(sizes.MaxSize, math.MaxInt64)), Disk: int64(min(sizes.Disk, math.MaxInt64)),
 		Timeout: time.Duration(s.config.Scanner.Timeout), Concurrent: int64(s.config.Scanner.Concurrent),
-		Limits: scan.Limits{Memory: memory}, Log: log,
+		Limits: scan.Limits{Memory: sizes.Memory}, Log: log,
 	})
 }
 
