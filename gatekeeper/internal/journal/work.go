@@ -305,12 +305,13 @@ func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], t turnO
 	defer cancel()
 	return j.engine.inTx(ctx, func(tx db) error {
 		var wakes, wokenAt, rechecks int64
-		query := j.engine.locked("SELECT wakes, woken_at, rechecks FROM pushes WHERE id = ?")
-		if err := tx.row(ctx, query, t.push.ID).Scan(&wakes, &wokenAt, &rechecks); err != nil {
+		var jobID sql.NullInt64
+		query := j.engine.locked("SELECT wakes, woken_at, rechecks, job_id FROM pushes WHERE id = ?")
+		if err := tx.row(ctx, query, t.push.ID).Scan(&wakes, &wokenAt, &rechecks, &jobID); err != nil {
 			return err
 		}
-		if mine, err := j.mine(ctx, tx, job); err != nil || !mine {
-			return err
+		if jobID.Int64 != job.ID {
+			return nil // this process was taken for dead, and another is at it
 		}
 		n := n // the transaction may run again
 		priority := priorityAgain
@@ -337,17 +338,6 @@ func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], t turnO
 
 // finishTimeout bounds how long an outcome may take to store.
 const finishTimeout = 30 * time.Second
-
-// mine says whether a job is still this process's: it may have been taken for
-// dead, and somebody else be at work on it by now.
-func (j *Journal) mine(ctx context.Context, tx db, job *river.Job[judgeArgs]) (bool, error) {
-	var mine bool
-	err := tx.row(ctx, j.engine.locked("SELECT state = 'running' AND attempt = ? FROM river_job WHERE id = ?"), job.Attempt, job.ID).Scan(&mine)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return mine, err
-}
 
 // settleTime is how long after its notification a tag may still be invisible.
 // CNCF Distribution v3 reports a push before it writes the tag (manifests.Put,
