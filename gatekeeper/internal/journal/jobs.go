@@ -138,6 +138,9 @@ type place struct {
 	rank int64
 }
 
+// rankOf is the rank of a job that was queued with one.
+func rankOf(job *river.Job[judgeArgs]) int64 { return job.ScheduledAt.Unix() }
+
 // enqueue queues jobs for pushes, each at its place, and makes them the ones
 // that look after the pushes.
 func (j *Journal) enqueue(ctx context.Context, tx db, pushes []int64, at func(i int) place) error {

@@ -110,7 +110,10 @@ func (w *worker) Work(ctx context.Context, job *river.Job[judgeArgs]) error {
 	if job.Queue == laneFast {
 		crowded, step := j.crowds.join(t.push.Source + "/" + t.push.Repository)
 		if crowded {
-			return j.set(ctx, job, t, next{state: t.state, attempt: t.push.Attempt, problem: t.problem, judgedBy: t.judgedBy, lane: laneSlow, priority: job.Priority, again: j.deps.Now()})
+			return j.set(ctx, job, t, next{
+				state: t.state, attempt: t.push.Attempt, problem: t.problem, judgedBy: t.judgedBy, again: j.deps.Now(),
+				lane: laneSlow, priority: job.Priority, rank: rankOf(job),
+			})
 		}
 		defer step()
 	}
@@ -233,6 +236,7 @@ type next struct {
 	again    time.Time // zero: not by itself
 	lane     string    // empty: the fast one
 	priority int       // zero: by what it is looked at again for
+	rank     int64     // when it is looked at again at once
 }
 
 func (j *Journal) next(t turnOf, progress gatekeeper.Progress, err error) next {
@@ -375,7 +379,7 @@ func (j *Journal) schedule(ctx context.Context, tx db, push int64, n next, prior
 	}
 	lane := cmp.Or(n.lane, laneFast)
 	if !n.again.After(j.deps.Now()) {
-		return j.enqueue(ctx, tx, []int64{push}, func(int) place { return place{lane: lane, priority: priority} })
+		return j.enqueue(ctx, tx, []int64{push}, func(int) place { return place{lane, priority, n.rank} })
 	}
 	ids, err := j.jobs.insert(ctx, tx, []river.InsertManyParams{{
 		Args: judgeArgs{PushID: push}, InsertOpts: &river.InsertOpts{ScheduledAt: n.again, Queue: lane, Priority: priority},
