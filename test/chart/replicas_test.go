@@ -292,7 +292,7 @@ func TestMistakesAboutTheJournalAreRefused(t *testing.T) {
 
 func TestTheNotesSayWhereTheJournalIs(t *testing.T) {
 	t.Parallel()
-	if text := notes(t, several); !strings.Contains(text, "2 pods share it") || !strings.Contains(text, "database-fetch") || strings.Contains(text, "not verified") {
+	if text := notes(t, several); !strings.Contains(text, "replicas: 2") || !strings.Contains(text, "database-fetch") || strings.Contains(text, "not verified") {
 		t.Errorf("several replicas:\n%s", text)
 	}
 	for _, query := range []string{"", "?sslmode=require", "?sslmode=verify-full-not"} {
