@@ -127,7 +127,7 @@ func openEngine(ctx context.Context, location string, o options) (engine, error)
 	if IsPostgres(location) {
 		e, err := openPostgres(ctx, location, o)
 		if err != nil {
-			return nil, fmt.Errorf("PostgreSQL: %w", err) // pgx names host and database, and no password
+			return nil, atServer(err)
 		}
 		return e, nil
 	}
@@ -137,7 +137,7 @@ func openEngine(ctx context.Context, location string, o options) (engine, error)
 	}
 	e, err := openSQLite(ctx, path, o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, inFile(path, err)
 	}
 	return e, nil
 }

@@ -190,7 +190,7 @@ func in(ctx context.Context, pool *pgxpool.Pool, f func(db) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return f(pgTx{pgDB{tx}, tx}) })
 		if try == contentions || !contended(err) {
-			return err
+			return explainServer(err)
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 // sqlite keeps the journal in one file, which one process at a time opens.
 type sqlite struct {
 	sqlDB
+	path  string
 	read  *sql.DB
 	write *sql.DB // one connection, as SQLite has one writer
 	lock  *os.File
@@ -31,7 +32,7 @@ func openSQLite(ctx context.Context, path string, o options) (_ engine, err erro
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, err
 	}
-	s := new(sqlite)
+	s := &sqlite{path: path}
 	defer func() {
 		if err != nil {
 			err = joined(err, s.close())
@@ -116,6 +117,7 @@ type sqlTx struct {
 }
 
 func (s *sqlite) inTx(ctx context.Context, f func(db) error) (err error) {
+	defer func() { err = explainFile(s.path, err) }()
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
