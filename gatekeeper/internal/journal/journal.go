@@ -31,6 +31,9 @@ type Deps struct {
 	// Backoff is the pause after the n-th failed attempt in a row, n from 1;
 	// exponential with jitter when nil.
 	Backoff func(attempt int) time.Duration
+	// Grace is how long pushes under way may take to finish when Run ends; 20
+	// seconds when zero.
+	Grace time.Duration
 	// Retries is how long after its arrival a push that fails is tried
 	// again; 24 hours when zero.
 	Retries time.Duration
@@ -164,6 +167,9 @@ func withDefaults(deps Deps) Deps {
 	}
 	if deps.Backoff == nil {
 		deps.Backoff = backoff
+	}
+	if deps.Grace == 0 {
+		deps.Grace = 20 * time.Second
 	}
 	if deps.Retries == 0 {
 		deps.Retries = 24 * time.Hour

@@ -31,8 +31,8 @@ type Processor interface {
 	Process(ctx context.Context, p gatekeeper.Push) (gatekeeper.Progress, error)
 }
 
-// stopTimeout is how long jobs under way have to finish when Run ends.
-const stopTimeout = 20 * time.Second
+// abortTimeout is how long jobs have to end that did not finish in time.
+const abortTimeout = 5 * time.Second
 
 // Run processes pushes until ctx ends. Pushes under way may finish within a
 // limit; the rest is taken up by other processes or the next Run.
@@ -52,31 +52,33 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 		return fmt.Errorf("start the workers: %w", err)
 	}
 	<-ctx.Done()
-	err := j.stop(detached)
+	j.stop(detached)
 	die()
 	wg.Wait()
 	leaving, cancel := context.WithTimeout(detached, beatTimeout)
 	defer cancel()
-	if left := j.engine.leave(leaving, j.replica.id); left != nil {
+	if err := j.engine.leave(leaving, j.replica.id); err != nil {
 		// Others notice after a while.
-		j.deps.Log.WarnContext(ctx, "could not hand back what this process had", slog.Any("error", left))
-	}
-	return err
-}
-
-// stop lets jobs under way finish, and ends those that take too long.
-func (j *Journal) stop(ctx context.Context) error {
-	stopping, cancel := context.WithTimeout(ctx, stopTimeout)
-	defer cancel()
-	if err := j.jobs.stop(stopping); err == nil {
-		return nil
-	}
-	aborting, cancelAbort := context.WithTimeout(ctx, stopTimeout)
-	defer cancelAbort()
-	if err := j.jobs.abort(aborting); err != nil {
-		return fmt.Errorf("stop the workers: %w", err)
+		j.deps.Log.WarnContext(ctx, "could not hand back what this process had", slog.Any("error", err))
 	}
 	return nil
+}
+
+// stop lets jobs under way finish, and ends those that take too long. What does
+// not even end is left to others as well: they take it up when this process
+// leaves, and nothing that comes of it here is stored any more.
+func (j *Journal) stop(ctx context.Context) {
+	stopping, cancel := context.WithTimeout(ctx, j.deps.Grace)
+	defer cancel()
+	if err := j.jobs.stop(stopping); err == nil {
+		return
+	}
+	j.deps.Log.WarnContext(ctx, "what takes longer to finish is handed back", slog.Duration("waited", j.deps.Grace))
+	aborting, cancelAbort := context.WithTimeout(ctx, abortTimeout)
+	defer cancelAbort()
+	if err := j.jobs.abort(aborting); err != nil {
+		j.deps.Log.WarnContext(ctx, "some work does not end; it is left behind", slog.Any("error", err))
+	}
 }
 
 // judgeArgs is the job that looks at one push.
