@@ -257,11 +257,15 @@ func (j *Journal) closeFiles() error {
 }
 
 // Ready says whether the journal can commit: whether a push could be accepted
-// now.
+// now. What is wrong is said in plain words.
 func (j *Journal) Ready(ctx context.Context) error {
-	return j.engine.intakeTx(ctx, func(tx db) error {
+	err := j.engine.intakeTx(ctx, func(tx db) error {
 		return tx.exec(ctx, "UPDATE probe SET at = ? WHERE id = 1", j.deps.Now().UnixNano())
 	})
+	if _, explained := errors.AsType[*trouble](err); !explained && errors.Is(err, context.DeadlineExceeded) {
+		return &trouble{words: "nothing can be committed in time; look at the disk, and at what else uses it", cause: err}
+	}
+	return err
 }
 
 var (
