@@ -81,6 +81,7 @@ type Journal struct {
 	replica   *replica
 	processor Processor
 	crowds    crowds
+	steady    steady
 	commits   chan commit
 	closed    chan struct{}
 	wg        sync.WaitGroup
@@ -97,7 +98,7 @@ type options struct {
 // Open opens or creates the journal at a URL: sqlite:///path, or postgres://…
 // as libpq has it. Tables are brought up to date.
 func Open(ctx context.Context, location string, deps Deps) (_ *Journal, err error) {
-	j := &Journal{deps: withDefaults(deps), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: crowds{running: map[string]int{}}}
+	j := &Journal{deps: withDefaults(deps), steady: newSteady(deps.Now()), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: crowds{running: map[string]int{}}}
 	defer func() {
 		if err != nil {
 			err = joined(fmt.Errorf("open the journal: %w", err), j.closeFiles())

@@ -206,6 +206,14 @@ func (p *postgres) locked(query string) string { return query + " FOR UPDATE" }
 
 func (p *postgres) rank(n string) string { return "to_timestamp(" + n + ")" }
 
+func (p *postgres) fromNow(seconds string) string {
+	return "clock_timestamp() + make_interval(secs => " + seconds + ")"
+}
+
+func (p *postgres) unixNano(secondsFromNow int) string {
+	return fmt.Sprintf("CAST(extract(epoch FROM clock_timestamp()) + %d AS bigint) * 1000000000", secondsFromNow)
+}
+
 func (p *postgres) jobs(c jobsConfig) (jobs, error) {
 	return newRiverJobs(riverpgxv5.New(p.work), c, func(tx db) (pgx.Tx, bool) {
 		own, ok := tx.(pgTx)

@@ -142,6 +142,14 @@ func (s *sqlite) rank(n string) string {
 	return "strftime('%Y-%m-%d %H:%M:%f', " + n + ", 'unixepoch')" // as River writes it
 }
 
+func (s *sqlite) fromNow(seconds string) string {
+	return "strftime('%Y-%m-%d %H:%M:%f', 'now', (" + seconds + ") || ' seconds')"
+}
+
+func (s *sqlite) unixNano(secondsFromNow int) string {
+	return fmt.Sprintf("(CAST(strftime('%%s', 'now') AS INTEGER) + %d) * 1000000000", secondsFromNow)
+}
+
 func (s *sqlite) jobs(c jobsConfig) (jobs, error) {
 	return newRiverJobs(riversqlite.New(s.write), c, func(tx db) (*sql.Tx, bool) {
 		own, ok := tx.(sqlTx)

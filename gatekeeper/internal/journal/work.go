@@ -47,7 +47,8 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 	if _, _, err := j.replica.beat(ctx); err != nil {
 		return fmt.Errorf("join the processes that share the journal: %w", err)
 	}
-	wg.Go(func() { j.replica.stayAlive(living, j.deps.Now) })
+	wg.Go(func() { j.replica.stayAlive(living) })
+	wg.Go(func() { j.keepRight(living) })
 	if err := j.jobs.start(detached); err != nil {
 		return fmt.Errorf("start the workers: %w", err)
 	}
@@ -360,7 +361,7 @@ const settleTime = 10 * time.Second
 // 0.5, 2 and 8 seconds or so. Zero: no more.
 func settling(wokenAt, now time.Time) time.Time {
 	waited := now.Sub(wokenAt)
-	if waited >= settleTime {
+	if waited >= settleTime || waited <= -settleTime { // by a clock that was ahead
 		return time.Time{}
 	}
 	return now.Add(max(500*time.Millisecond, 3*waited))
@@ -395,10 +396,15 @@ func (j *Journal) schedule(ctx context.Context, tx db, push int64, n next, prior
 	if err != nil {
 		return err
 	}
-	if n.again.Before(j.deps.Now().Add(schedulerInterval)) {
-		if err := tx.exec(ctx, "UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'scheduled'", ids[0]); err != nil {
-			return err
-		}
+	pause, state := n.again.Sub(j.deps.Now()), "scheduled"
+	if pause < schedulerInterval {
+		state = "available"
+	}
+	// Workers go by the database's clock; only the pause is this process's.
+	err = tx.exec(ctx, "UPDATE river_job SET state = '"+state+"', scheduled_at = "+j.engine.fromNow("CAST(? AS double precision)")+" WHERE id = ? AND state IN ('available', 'scheduled')",
+		pause.Seconds(), ids[0])
+	if err != nil {
+		return err
 	}
 	return tx.exec(ctx, "UPDATE pushes SET job_id = ? WHERE id = ?", ids[0], push)
 }
