@@ -227,7 +227,7 @@ func TestASenderHearsWithinSecondsThatStorageHangs(t *testing.T) {
 			Sources: []notifications.Source{{Name: "staging", Secret: secret, Decoder: lines{}, ContentTypes: []string{"text/lines"}}},
 			Sink:    stuck{}, Count: func(string, notifications.Outcome, int) {}, Log: slog.New(slog.DiscardHandler),
 		})
-		r := httptest.NewRequest(http.MethodPost, "/webhooks/staging", strings.NewReader(line("v1")))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhooks/staging", strings.NewReader(line("v1")))
 		r.Header.Set("Content-Type", "text/lines")
 		r.Header.Set("Authorization", "Bearer "+secret)
 		w, began := httptest.NewRecorder(), time.Now()

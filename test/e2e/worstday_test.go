@@ -137,3 +137,28 @@ func TestACleanStop(t *testing.T) {
 		t.Errorf("exit status %d:\n%s", code, s.Process.Output.String())
 	}
 }
+
+// Storage that cannot be written keeps the service from starting, and it says
+// why.
+func TestReadOnlyStorage(t *testing.T) {
+	t.Parallel()
+	s := harness.NewStack(t, signedPolicy)
+	s.Process.Stop(t)
+	disk := filepath.Join(s.Dir, "disk")
+	if err := os.Mkdir(disk, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	onSmallDisk(t, s, disk, 0)
+	config, err := os.ReadFile(s.Path("gatekeeper.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Write(t, "gatekeeper.yaml", strings.Replace(string(config), s.Dir+"/gatekeeper.db", disk+"/gatekeeper.db", 1))
+	script := fmt.Sprintf(`mount -t tmpfs -o ro none %s && exec "$0" "$@"`, disk)
+	serve := exec.CommandContext(t.Context(), "unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script,
+		harness.Gatekeeper(t), "serve", "--config", s.Path("gatekeeper.yaml"))
+	out, err := serve.CombinedOutput()
+	if serve.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), disk+"/gatekeeper.db: the file cannot be written; mount its folder read-write") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

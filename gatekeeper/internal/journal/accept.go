@@ -105,6 +105,9 @@ func (j *Journal) commit(batch []commit) {
 		return in.finish(ctx)
 	})
 	j.deps.Reached(stepAccepted)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("storage did not commit them within %s: %w", commitTimeout, err)
+	}
 	for i, c := range batch {
 		if err != nil {
 			results[i] = commitResult{err: fmt.Errorf("commit pushes: %w", err)}

@@ -75,3 +75,23 @@ func (j *Journal) JobsDone(ctx context.Context, by time.Duration) (n int, err er
 	})
 	return n, err
 }
+
+// FromANewerVersion has the tables say that a newer version changed them.
+func (j *Journal) FromANewerVersion(ctx context.Context) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		if _, file := j.engine.(*sqlite); file {
+			return tx.exec(ctx, "PRAGMA user_version = 99")
+		}
+		return tx.exec(ctx, "INSERT INTO gatekeeper_schema (version) VALUES (99)")
+	})
+}
+
+// ReadOnly has SQLite say that the file cannot be written, or that it can.
+func (j *Journal) ReadOnly(ctx context.Context, on bool) error {
+	s, ok := j.engine.(*sqlite)
+	if !ok {
+		return fmt.Errorf("%T is no file", j.engine)
+	}
+	_, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA query_only = %t", on))
+	return err
+}

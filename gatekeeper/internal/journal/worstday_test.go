@@ -284,3 +284,40 @@ func TestADiskThatIsFull(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Storage that becomes read-only, as after an error of the file system, refuses
+// pushes with a reason; what was under way goes on once it can be written.
+func TestStorageThatBecomesReadOnly(t *testing.T) {
+	t.Parallel()
+	j := open(t, sqliteLocation(t), deps(t))
+	t.Cleanup(func() { closeJournal(t, j) })
+	p := newProcessor()
+	run(t, j, p)
+	accept(t, j, pushOf("v0", digest("a")))
+	c := p.next(t)
+	if err := j.ReadOnly(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	wantWords(t, j.Ready(t.Context()), "gatekeeper.db", "cannot be written", "read-write")
+	_, err := j.Accept(t.Context(), []notifications.Push{pushOf("v1", digest("a"))})
+	wantWords(t, err, "cannot be written")
+	c.verdict(policy.VerdictPromoted) // and this cannot be stored
+	if err := j.ReadOnly(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for state := ""; state != "promoted"; {
+		select {
+		case c := <-p.calls: // again, unless its outcome was stored just then
+			c.verdict(policy.VerdictPromoted)
+		case <-time.After(10 * time.Millisecond):
+		}
+		s, err := j.Lookup(t.Context(), "team/app", "v0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		state = s.State
+	}
+}
