@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Outcome is what became of a notification or of one event in it. The set is
@@ -43,6 +44,11 @@ const (
 	MaxBody   = 1 << 20 // bytes
 	MaxEvents = 1000
 )
+
+// storeTimeout is how long storing may take. Senders wait no longer (CNCF
+// Distribution one second by default), and one that hears nothing does not
+// learn that it is storage that hangs.
+const storeTimeout = 5 * time.Second
 
 // retryAfter is when a sender should try again after a failure to store, in
 // seconds.
@@ -190,7 +196,9 @@ func (h *Handler) store(ctx context.Context, s source, events []Event) (Summary,
 			pushes = append(pushes, e.Push)
 		}
 	}
-	receipt, err := h.deps.Sink.Accept(ctx, pushes)
+	storing, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	receipt, err := h.deps.Sink.Accept(storing, pushes)
 	if err != nil {
 		return summary, OutcomeFailed, fmt.Errorf("store %d pushes: %w", len(pushes), err)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -208,6 +210,32 @@ func TestASenderTriesAgainWhatCouldNotBeStored(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"staging failed": 1}, f.counts); diff != "" {
 		t.Errorf("counted (-want +got):\n%s", diff)
 	}
+}
+
+// stuck is a sink whose storage hangs.
+type stuck struct{}
+
+func (stuck) Accept(ctx context.Context, _ []notifications.Push) (notifications.Receipt, error) {
+	<-ctx.Done()
+	return notifications.Receipt{}, ctx.Err()
+}
+
+func TestASenderHearsWithinSecondsThatStorageHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := notifications.NewHandler(notifications.Deps{
+			Sources: []notifications.Source{{Name: "staging", Secret: secret, Decoder: lines{}, ContentTypes: []string{"text/lines"}}},
+			Sink:    stuck{}, Count: func(string, notifications.Outcome, int) {}, Log: slog.New(slog.DiscardHandler),
+		})
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhooks/staging", strings.NewReader(line("v1")))
+		r.Header.Set("Content-Type", "text/lines")
+		r.Header.Set("Authorization", "Bearer "+secret)
+		w, began := httptest.NewRecorder(), time.Now()
+		h.ServeHTTP(w, r)
+		if took := time.Since(began); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || took > 6*time.Second {
+			t.Errorf("%d %v after %s", w.Code, w.Header(), took)
+		}
+	})
 }
 
 func TestTextOfASenderIsTamedInTheLog(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,7 +46,7 @@ const (
 	readTimeout     = 30 * time.Second
 	idleTimeout     = 2 * time.Minute
 	maxHeader       = 32 << 10 // bytes
-	shutdownTimeout = 10 * time.Second
+	shutdownTimeout = 5 * time.Second
 )
 
 // service is the running gatekeeper.
@@ -62,6 +63,7 @@ type service struct {
 	webhooks net.Listener
 	admin    net.Listener // the same as webhooks when the addresses are the same
 	servers  map[net.Listener]http.Handler
+	stopping atomic.Bool
 	// unconfined is what scans are not confined with here, in words.
 	unconfined []string
 }
@@ -286,6 +288,12 @@ func (svc *service) policyList() []web.Policy {
 // readiness lists what /readyz looks at.
 func (svc *service) readiness() []web.ReadyCheck {
 	checks := []web.ReadyCheck{
+		{Name: "running", Run: func(context.Context) error {
+			if svc.stopping.Load() {
+				return errors.New("the service is stopping")
+			}
+			return nil
+		}},
 		{Name: "journal", Run: svc.journal.Ready},
 		{Name: "policies", Informational: true, Run: svc.watcher.Ready},
 	}
@@ -317,17 +325,33 @@ func (svc *service) databaseFresh(context.Context) error {
 	return nil
 }
 
-// run serves until ctx ends, then finishes what is under way. Policies are read
-// again when reload says so, which may be nil.
+// run serves until ctx ends, then finishes what is under way. Webhooks are
+// answered until that is done, and for listen.drain at least: /readyz says first
+// that the service stops, so that nobody is sent to a closed port. Policies are
+// read again when reload says so, which may be nil.
 func (svc *service) run(ctx context.Context, reload <-chan os.Signal) (err error) {
 	defer func() { err = errors.Join(err, svc.close()) }()
 	svc.log.InfoContext(ctx, "listening", slog.String("webhooks", svc.webhooks.Addr().String()), slog.String("admin", svc.admin.Addr().String()),
 		slog.Int("policies", len(svc.setup.policies.Compiled())), slog.String("version", Version()))
 	group, ctx := errgroup.WithContext(ctx)
+	context.AfterFunc(ctx, func() {
+		svc.stopping.Store(true)
+		svc.log.InfoContext(ctx, "stopping")
+	})
+	drained := svc.drain(ctx)
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
 	for listener, handler := range svc.servers {
-		group.Go(func() error { return svc.serve(ctx, listener, handler) })
+		group.Go(func() error { return svc.serve(serving, listener, handler) })
 	}
-	group.Go(func() error { return svc.journal.Run(ctx, svc.gate) })
+	group.Go(func() error {
+		defer stopServing()
+		if err := svc.journal.Run(ctx, svc.gate); err != nil {
+			return err
+		}
+		<-drained
+		return nil
+	})
 	group.Go(func() error { svc.watcher.Run(ctx, reload); return nil })
 	if svc.late != nil {
 		group.Go(func() error {
@@ -340,6 +364,16 @@ func (svc *service) run(ctx context.Context, reload <-chan os.Signal) (err error
 	err = group.Wait()
 	svc.log.InfoContext(context.WithoutCancel(ctx), "stopped")
 	return err
+}
+
+// drain returns a channel that is closed when load balancers had their time to
+// notice that ctx ended.
+func (svc *service) drain(ctx context.Context) <-chan struct{} {
+	drained := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(time.Duration(svc.setup.config.Listen.Drain), func() { close(drained) })
+	})
+	return drained
 }
 
 func (svc *service) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
@@ -357,7 +391,9 @@ func (svc *service) serve(ctx context.Context, listener net.Listener, handler ht
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(stop); err != nil {
-		return errors.Join(fmt.Errorf("stop %s: %w", listener.Addr(), err), server.Close())
+		// Whoever is that slow is cut off; what was accepted is durable.
+		svc.log.WarnContext(ctx, "requests under way were cut off", slog.String("listener", listener.Addr().String()), slog.Any("error", err))
+		return server.Close()
 	}
 	return nil
 }

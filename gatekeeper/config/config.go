@@ -37,6 +37,9 @@ type Config struct {
 type Listen struct {
 	Webhooks string `yaml:"webhooks" json:"webhooks,omitempty" jsonschema:"description=where registries report pushes; :8080 when left out"`
 	Admin    string `yaml:"admin" json:"admin,omitempty" jsonschema:"description=API\\, pages and metrics; 127.0.0.1:9090 when left out"`
+	// Drain is how long the listeners stay open at least after a stop was asked
+	// for and /readyz has said so.
+	Drain policy.Duration `yaml:"drain" json:"drain,omitempty" jsonschema:"type=string,description=how long webhooks are still answered after a stop was asked for\\, at least\\, so that load balancers leave first; 0 when left out"`
 }
 
 // Admin says who may use the API and the pages. Beyond loopback a token is

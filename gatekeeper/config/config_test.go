@@ -102,6 +102,7 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"another kind", "kind: Configuration", "kind: PromotionPolicy", "2:7: kind: "},
 		{"an address without port", `":8080"`, `"8080"`, "3:20: listen.webhooks: \"8080\" is no address; write host:port"},
 		{"an API for everybody", `"127.0.0.1:9090"`, `":9090"`, "set admin.tokenFile, or listen on 127.0.0.1"},
+		{"a stop that takes hours", `admin: "127.0.0.1:9090"`, `admin: "127.0.0.1:9090", drain: 2h`, "listen.drain: is not between 0 and 5m0s"},
 		{"a password in a URL", "sqlite:///data/gatekeeper.db", "postgres://gatekeeper:hunter2@db/gatekeeper", "4:16: storage.url: holds a password; write it into a file"},
 		{"a password in a query", "sqlite:///data/gatekeeper.db", "postgres://db/gatekeeper?password=hunter2", "4:16: storage.url: holds a password; write it into a file"},
 		{"a URL that is none", "sqlite:///data/gatekeeper.db", "postgres://%zz", "4:16: storage.url: is no URL"},

@@ -68,6 +68,9 @@ func (v *validator) validate() {
 func (v *validator) listen() {
 	v.address("$.listen.webhooks", v.c.Listen.Webhooks)
 	v.exclusive("$.admin", "tokenFile", v.c.Admin.TokenFile, "tokenEnv", v.c.Admin.TokenEnv)
+	if d := time.Duration(v.c.Listen.Drain); d < 0 || d > maxDrain {
+		v.failf("$.listen.drain", "is not between 0 and %s; write a few seconds", maxDrain)
+	}
 	if !v.address("$.listen.admin", v.c.Listen.Admin) {
 		return
 	}
@@ -120,6 +123,9 @@ func (v *validator) storage() {
 		v.failf("$.storage.url", "is not understood; write sqlite:///path/to/gatekeeper.db or postgres://user@host:5432/database")
 	}
 }
+
+// maxDrain is how long the listeners may stay open after a stop was asked for.
+const maxDrain = 5 * time.Minute
 
 // minKeep is how long records are kept at least.
 const minKeep = 24 * time.Hour

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,6 +101,13 @@ func (s *Stack) Judge(tb testing.TB, image string) string {
 // Serve starts the gatekeeper, or starts it again.
 func (s *Stack) Serve(tb testing.TB) {
 	tb.Helper()
+	s.ServeWith(tb)
+}
+
+// ServeWith starts the gatekeeper with another program before it in its
+// command line, which becomes it in the end.
+func (s *Stack) ServeWith(tb testing.TB, before ...string) {
+	tb.Helper()
 	type listening struct{ Webhooks, Admin string }
 	var addrs listening
 	find := func(line string) (string, bool) {
@@ -109,7 +117,8 @@ func (s *Stack) Serve(tb testing.TB) {
 		return line, true
 	}
 	var line string
-	s.Process, line = Start(tb, find, nil, Gatekeeper(tb), "serve", "--config", s.Path("gatekeeper.yaml"), "--log-format", "json")
+	args := append(slices.Clone(before), Gatekeeper(tb), "serve", "--config", s.Path("gatekeeper.yaml"), "--log-format", "json")
+	s.Process, line = Start(tb, find, nil, args[0], args[1:]...)
 	if err := json.Unmarshal([]byte(line), &addrs); err != nil {
 		tb.Fatalf("read the line that names the addresses: %v\n%s", err, line)
 	}

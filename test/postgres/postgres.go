@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -216,6 +217,29 @@ func (s *Server) NewDatabase(tb testing.TB) string {
 
 // Kill ends the server as a power failure would.
 func (s *Server) Kill() error { return s.end(syscall.SIGQUIT) }
+
+// Signal sends a signal to every process of the server: SIGSTOP and SIGCONT
+// have it hang, as with a disk that does not answer.
+func (s *Server) Signal(signal syscall.Signal) error {
+	first := s.process.cmd.Process.Pid
+	if err := syscall.Kill(first, signal); err != nil { // starts no others once it is stopped
+		return fmt.Errorf("signal PostgreSQL: %w", err)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", first))
+	if err != nil {
+		return fmt.Errorf("list the processes of PostgreSQL: %w", err)
+	}
+	for child := range strings.FieldsSeq(string(children)) {
+		pid, err := strconv.Atoi(child)
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("signal a process of PostgreSQL: %w", err)
+		}
+	}
+	return nil
+}
 
 // Restart ends the server, connections included, and starts it again at the
 // same URLs.

@@ -17,8 +17,9 @@ const (
 	maxQueued = 1024 // callers that wait for a commit
 	maxBatch  = 256  // callers that share one
 	maxPushes = 2000 // pushes in one, beyond which no caller is added
-	// commitTimeout is how long a commit may take: longer than senders wait.
-	commitTimeout = 30 * time.Second
+	// commitTimeout is how long a commit may take: longer than senders wait,
+	// and no longer than it has to be, since the next are behind it.
+	commitTimeout = 10 * time.Second
 )
 
 // ErrBusy is returned when more pushes wait to be committed than storage
@@ -54,7 +55,8 @@ func (j *Journal) Accept(ctx context.Context, pushes []notifications.Push) (noti
 	case r := <-c.done:
 		return r.receipt, r.err
 	case <-ctx.Done():
-		return notifications.Receipt{}, ctx.Err() // it may be committed all the same; a repetition is a duplicate
+		// It may be committed all the same; a repetition is a duplicate.
+		return notifications.Receipt{}, fmt.Errorf("storage did not commit the pushes in time: %w", ctx.Err())
 	case <-j.closed:
 		return notifications.Receipt{}, errors.New("the journal is closed")
 	}
@@ -103,6 +105,9 @@ func (j *Journal) commit(batch []commit) {
 		return in.finish(ctx)
 	})
 	j.deps.Reached(stepAccepted)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("storage did not commit them within %s: %w", commitTimeout, err)
+	}
 	for i, c := range batch {
 		if err != nil {
 			results[i] = commitResult{err: fmt.Errorf("commit pushes: %w", err)}

@@ -39,6 +39,10 @@ type engine interface {
 	// rank is an expression for the time that puts a job at a place of the
 	// queue; n is an expression for a number of seconds since 1970.
 	rank(n string) string
+	// fromNow is an expression for the time of a job in so many seconds, by
+	// the database's clock; unixNano for a time as pushes have it.
+	fromNow(seconds string) string
+	unixNano(secondsFromNow int) string
 	// jobs sets up the queue.
 	jobs(c jobsConfig) (jobs, error)
 	replicas

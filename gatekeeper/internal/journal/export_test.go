@@ -1,6 +1,97 @@
 package journal
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"time"
+)
 
 // Forget does what the periodic work of retention does.
 func (j *Journal) Forget(ctx context.Context) error { return j.forget(ctx) }
+
+// FillUp has SQLite say that the disk is full until free is called.
+func (j *Journal) FillUp(ctx context.Context) (free func(context.Context) error, err error) {
+	s, ok := j.engine.(*sqlite)
+	if !ok {
+		return nil, fmt.Errorf("%T is no file", j.engine)
+	}
+	limit := func(ctx context.Context, pages int) error {
+		_, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+		return err
+	}
+	return func(ctx context.Context) error { return limit(ctx, 1<<30) }, limit(ctx, 1) // no less than there are
+}
+
+// PutRight does what is done from time to time about clocks that were ahead.
+func (j *Journal) PutRight(ctx context.Context) error { return j.putRight(ctx) }
+
+// FromTheFuture has the job of a push be due in a day, with a column that says
+// the clock was ahead.
+func (j *Journal) FromTheFuture(ctx context.Context, push int64, column string) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		return tx.exec(ctx, "UPDATE river_job SET scheduled_at = "+j.engine.fromNow("86400")+", "+column+" = "+j.engine.fromNow("86400")+
+			" WHERE id = (SELECT job_id FROM pushes WHERE id = ?)", push)
+	})
+}
+
+// Age makes everything that was written down older.
+func (j *Journal) Age(ctx context.Context, by time.Duration) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		return joined(
+			tx.exec(ctx, "UPDATE pushes SET received_at = received_at - ?", int64(by)),
+			tx.exec(ctx, "UPDATE decisions SET decided_at = decided_at - ?", int64(by)))
+	})
+}
+
+// Judged gives every push that waits a verdict, and a decision by the same
+// evidence as those that have one. It returns how many pushes there are.
+func (j *Journal) Judged(ctx context.Context, verdict string) (n int, err error) {
+	err = j.engine.inTx(ctx, func(tx db) error {
+		if verdict == "" {
+			verdict = "rejected"
+		}
+		err := joined(
+			tx.exec(ctx, "DELETE FROM river_job"),
+			tx.exec(ctx, `INSERT INTO decisions (push_id, source, repository, tag, digest, verdict, policies, decided_at, body, evidence)
+				SELECT id, source, repository, tag, digest, CAST(? AS text), ',', received_at, '{}', (SELECT min(hash) FROM evidence) FROM pushes WHERE state = 'queued'`, verdict),
+			tx.exec(ctx, "UPDATE pushes SET state = ?, job_id = NULL WHERE state = 'queued'", verdict))
+		if err != nil {
+			return err
+		}
+		return tx.row(ctx, "SELECT count(*) FROM pushes").Scan(&n)
+	})
+	return n, err
+}
+
+// JobsDone makes finished jobs older and counts them.
+func (j *Journal) JobsDone(ctx context.Context, by time.Duration) (n int, err error) {
+	err = j.engine.inTx(ctx, func(tx db) error {
+		if by != 0 {
+			if err := tx.exec(ctx, "UPDATE river_job SET finalized_at = "+j.engine.fromNow(fmt.Sprint(-by.Seconds()))+" WHERE state = 'completed'"); err != nil {
+				return err
+			}
+		}
+		return tx.row(ctx, "SELECT count(*) FROM river_job WHERE state = 'completed'").Scan(&n)
+	})
+	return n, err
+}
+
+// FromANewerVersion has the tables say that a newer version changed them.
+func (j *Journal) FromANewerVersion(ctx context.Context) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		if _, file := j.engine.(*sqlite); file {
+			return tx.exec(ctx, "PRAGMA user_version = 99")
+		}
+		return tx.exec(ctx, "INSERT INTO gatekeeper_schema (version) VALUES (99)")
+	})
+}
+
+// ReadOnly has SQLite say that the file cannot be written, or that it can.
+func (j *Journal) ReadOnly(ctx context.Context, on bool) error {
+	s, ok := j.engine.(*sqlite)
+	if !ok {
+		return fmt.Errorf("%T is no file", j.engine)
+	}
+	_, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA query_only = %t", on))
+	return err
+}

@@ -31,6 +31,9 @@ type Deps struct {
 	// Backoff is the pause after the n-th failed attempt in a row, n from 1;
 	// exponential with jitter when nil.
 	Backoff func(attempt int) time.Duration
+	// Grace is how long pushes under way may take to finish when Run ends; 20
+	// seconds when zero.
+	Grace time.Duration
 	// Retries is how long after its arrival a push that fails is tried
 	// again; 24 hours when zero.
 	Retries time.Duration
@@ -78,6 +81,7 @@ type Journal struct {
 	replica   *replica
 	processor Processor
 	crowds    crowds
+	steady    steady
 	commits   chan commit
 	closed    chan struct{}
 	wg        sync.WaitGroup
@@ -94,7 +98,7 @@ type options struct {
 // Open opens or creates the journal at a URL: sqlite:///path, or postgres://…
 // as libpq has it. Tables are brought up to date.
 func Open(ctx context.Context, location string, deps Deps) (_ *Journal, err error) {
-	j := &Journal{deps: withDefaults(deps), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: crowds{running: map[string]int{}}}
+	j := &Journal{deps: withDefaults(deps), steady: newSteady(deps.Now()), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: crowds{running: map[string]int{}}}
 	defer func() {
 		if err != nil {
 			err = joined(fmt.Errorf("open the journal: %w", err), j.closeFiles())
@@ -127,7 +131,7 @@ func openEngine(ctx context.Context, location string, o options) (engine, error)
 	if IsPostgres(location) {
 		e, err := openPostgres(ctx, location, o)
 		if err != nil {
-			return nil, fmt.Errorf("PostgreSQL: %w", err) // pgx names host and database, and no password
+			return nil, atServer(err)
 		}
 		return e, nil
 	}
@@ -137,7 +141,7 @@ func openEngine(ctx context.Context, location string, o options) (engine, error)
 	}
 	e, err := openSQLite(ctx, path, o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, inFile(path, err)
 	}
 	return e, nil
 }
@@ -164,6 +168,9 @@ func withDefaults(deps Deps) Deps {
 	}
 	if deps.Backoff == nil {
 		deps.Backoff = backoff
+	}
+	if deps.Grace == 0 {
+		deps.Grace = 20 * time.Second
 	}
 	if deps.Retries == 0 {
 		deps.Retries = 24 * time.Hour
@@ -251,11 +258,15 @@ func (j *Journal) closeFiles() error {
 }
 
 // Ready says whether the journal can commit: whether a push could be accepted
-// now.
+// now. What is wrong is said in plain words.
 func (j *Journal) Ready(ctx context.Context) error {
-	return j.engine.intakeTx(ctx, func(tx db) error {
+	err := j.engine.intakeTx(ctx, func(tx db) error {
 		return tx.exec(ctx, "UPDATE probe SET at = ? WHERE id = 1", j.deps.Now().UnixNano())
 	})
+	if _, explained := errors.AsType[*trouble](err); !explained && errors.Is(err, context.DeadlineExceeded) {
+		return &trouble{words: "nothing can be committed in time; look at the disk, and at what else uses it", cause: err}
+	}
+	return err
 }
 
 var (

@@ -190,7 +190,7 @@ func in(ctx context.Context, pool *pgxpool.Pool, f func(db) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return f(pgTx{pgDB{tx}, tx}) })
 		if try == contentions || !contended(err) {
-			return err
+			return explainServer(err)
 		}
 	}
 }
@@ -205,6 +205,14 @@ func contended(err error) bool {
 func (p *postgres) locked(query string) string { return query + " FOR UPDATE" }
 
 func (p *postgres) rank(n string) string { return "to_timestamp(" + n + ")" }
+
+func (p *postgres) fromNow(seconds string) string {
+	return "clock_timestamp() + make_interval(secs => " + seconds + ")"
+}
+
+func (p *postgres) unixNano(secondsFromNow int) string {
+	return fmt.Sprintf("CAST(extract(epoch FROM clock_timestamp()) + %d AS bigint) * 1000000000", secondsFromNow)
+}
 
 func (p *postgres) jobs(c jobsConfig) (jobs, error) {
 	return newRiverJobs(riverpgxv5.New(p.work), c, func(tx db) (pgx.Tx, bool) {

@@ -64,13 +64,14 @@ func (r *replica) enter(ctx context.Context, job int64) (context.Context, func()
 	}
 }
 
-// stayAlive shows signs of life until ctx ends.
-func (r *replica) stayAlive(ctx context.Context, now func() time.Time) {
+// stayAlive shows signs of life until ctx ends. It measures with the monotonic
+// clock, which does not jump.
+func (r *replica) stayAlive(ctx context.Context) {
 	tick := time.NewTicker(beatInterval)
 	defer tick.Stop()
-	last, count := now(), 0
+	last, count := time.Now(), 0 //nolint:forbidigo // see above
 	for {
-		began := now()
+		began := time.Now() //nolint:forbidigo // see above
 		n, lapsed, err := r.beat(ctx)
 		switch {
 		case err == nil:
@@ -86,7 +87,7 @@ func (r *replica) stayAlive(ctx context.Context, now func() time.Time) {
 			return
 		default:
 			r.log.WarnContext(ctx, "no sign of life could be stored", slog.Any("error", err))
-			if now().Sub(last) > fenceAfter {
+			if time.Since(last) > fenceAfter {
 				r.fence(ctx)
 			}
 		}
@@ -162,12 +163,8 @@ func (r *replica) lost(marked []int64) []int64 {
 // numbers reads a column of numbers.
 func numbers(ctx context.Context, on db, query string, args []any) ([]int64, error) {
 	var ids []int64
-	return ids, on.each(ctx, query, args, func(row row) error {
-		var id int64
-		err := row.Scan(&id)
-		ids = append(ids, id)
-		return err
-	})
+	err := on.each(ctx, query, args, collect(&ids))
+	return ids, err
 }
 
 // turnPause is how long to wait before asking again for a turn that another

@@ -192,7 +192,9 @@ func await(t *testing.T, try func(context.Context) error) {
 func TestWorkEndsWhenTheDatabaseIsGoneForLong(t *testing.T) {
 	t.Parallel()
 	s := postgres.Start(t)
-	j := open(t, s.NewDatabase(t), deps(t))
+	d, frozen := deps(t), time.Now().Round(0)
+	d.Now = func() time.Time { return frozen } // no clock that jumps has a say in it
+	j := open(t, s.NewDatabase(t), d)
 	t.Cleanup(func() { closeJournal(t, j) })
 	w := &fenced{begun: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
 	w.answer.Store(true)

@@ -22,6 +22,7 @@ import (
 // sqlite keeps the journal in one file, which one process at a time opens.
 type sqlite struct {
 	sqlDB
+	path  string
 	read  *sql.DB
 	write *sql.DB // one connection, as SQLite has one writer
 	lock  *os.File
@@ -31,7 +32,7 @@ func openSQLite(ctx context.Context, path string, o options) (_ engine, err erro
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, err
 	}
-	s := new(sqlite)
+	s := &sqlite{path: path}
 	defer func() {
 		if err != nil {
 			err = joined(err, s.close())
@@ -116,6 +117,7 @@ type sqlTx struct {
 }
 
 func (s *sqlite) inTx(ctx context.Context, f func(db) error) (err error) {
+	defer func() { err = explainFile(s.path, err) }()
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -138,6 +140,14 @@ func (s *sqlite) locked(query string) string { return query }
 
 func (s *sqlite) rank(n string) string {
 	return "strftime('%Y-%m-%d %H:%M:%f', " + n + ", 'unixepoch')" // as River writes it
+}
+
+func (s *sqlite) fromNow(seconds string) string {
+	return "strftime('%Y-%m-%d %H:%M:%f', 'now', (" + seconds + ") || ' seconds')"
+}
+
+func (s *sqlite) unixNano(secondsFromNow int) string {
+	return fmt.Sprintf("(CAST(strftime('%%s', 'now') AS INTEGER) + %d) * 1000000000", secondsFromNow)
 }
 
 func (s *sqlite) jobs(c jobsConfig) (jobs, error) {

@@ -31,8 +31,8 @@ type Processor interface {
 	Process(ctx context.Context, p gatekeeper.Push) (gatekeeper.Progress, error)
 }
 
-// stopTimeout is how long jobs under way have to finish when Run ends.
-const stopTimeout = 20 * time.Second
+// abortTimeout is how long jobs have to end that did not finish in time.
+const abortTimeout = 5 * time.Second
 
 // Run processes pushes until ctx ends. Pushes under way may finish within a
 // limit; the rest is taken up by other processes or the next Run.
@@ -47,36 +47,39 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 	if _, _, err := j.replica.beat(ctx); err != nil {
 		return fmt.Errorf("join the processes that share the journal: %w", err)
 	}
-	wg.Go(func() { j.replica.stayAlive(living, j.deps.Now) })
+	wg.Go(func() { j.replica.stayAlive(living) })
+	wg.Go(func() { j.keepRight(living) })
 	if err := j.jobs.start(detached); err != nil {
 		return fmt.Errorf("start the workers: %w", err)
 	}
 	<-ctx.Done()
-	err := j.stop(detached)
+	j.stop(detached)
 	die()
 	wg.Wait()
 	leaving, cancel := context.WithTimeout(detached, beatTimeout)
 	defer cancel()
-	if left := j.engine.leave(leaving, j.replica.id); left != nil {
+	if err := j.engine.leave(leaving, j.replica.id); err != nil {
 		// Others notice after a while.
-		j.deps.Log.WarnContext(ctx, "could not hand back what this process had", slog.Any("error", left))
-	}
-	return err
-}
-
-// stop lets jobs under way finish, and ends those that take too long.
-func (j *Journal) stop(ctx context.Context) error {
-	stopping, cancel := context.WithTimeout(ctx, stopTimeout)
-	defer cancel()
-	if err := j.jobs.stop(stopping); err == nil {
-		return nil
-	}
-	aborting, cancelAbort := context.WithTimeout(ctx, stopTimeout)
-	defer cancelAbort()
-	if err := j.jobs.abort(aborting); err != nil {
-		return fmt.Errorf("stop the workers: %w", err)
+		j.deps.Log.WarnContext(ctx, "could not hand back what this process had", slog.Any("error", err))
 	}
 	return nil
+}
+
+// stop lets jobs under way finish, and ends those that take too long. What does
+// not even end is left to others as well: they take it up when this process
+// leaves, and nothing that comes of it here is stored any more.
+func (j *Journal) stop(ctx context.Context) {
+	stopping, cancel := context.WithTimeout(ctx, j.deps.Grace)
+	defer cancel()
+	if err := j.jobs.stop(stopping); err == nil {
+		return
+	}
+	j.deps.Log.WarnContext(ctx, "what takes longer to finish is handed back", slog.Duration("waited", j.deps.Grace))
+	aborting, cancelAbort := context.WithTimeout(ctx, abortTimeout)
+	defer cancelAbort()
+	if err := j.jobs.abort(aborting); err != nil {
+		j.deps.Log.WarnContext(ctx, "some work does not end; it is left behind", slog.Any("error", err))
+	}
 }
 
 // judgeArgs is the job that looks at one push.
@@ -352,7 +355,7 @@ const settleTime = 10 * time.Second
 // 0.5, 2 and 8 seconds or so. Zero: no more.
 func settling(wokenAt, now time.Time) time.Time {
 	waited := now.Sub(wokenAt)
-	if waited >= settleTime {
+	if waited >= settleTime || waited <= -settleTime { // by a clock that was ahead
 		return time.Time{}
 	}
 	return now.Add(max(500*time.Millisecond, 3*waited))
@@ -387,10 +390,15 @@ func (j *Journal) schedule(ctx context.Context, tx db, push int64, n next, prior
 	if err != nil {
 		return err
 	}
-	if n.again.Before(j.deps.Now().Add(schedulerInterval)) {
-		if err := tx.exec(ctx, "UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'scheduled'", ids[0]); err != nil {
-			return err
-		}
+	pause, state := n.again.Sub(j.deps.Now()), "scheduled"
+	if pause < schedulerInterval {
+		state = "available"
+	}
+	// Workers go by the database's clock; only the pause is this process's.
+	err = tx.exec(ctx, "UPDATE river_job SET state = '"+state+"', scheduled_at = "+j.engine.fromNow("CAST(? AS double precision)")+" WHERE id = ? AND state IN ('available', 'scheduled')",
+		pause.Seconds(), ids[0])
+	if err != nil {
+		return err
 	}
 	return tx.exec(ctx, "UPDATE pushes SET job_id = ? WHERE id = ?", ids[0], push)
 }
