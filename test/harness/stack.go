@@ -97,23 +97,32 @@ func (s *Stack) Judge(tb testing.TB, image string) string {
 	return string(answer)
 }
 
-// Serve starts the gatekeeper, or starts it again.
-func (s *Stack) Serve(tb testing.TB) {
+// Addresses are where a gatekeeper listens, as URLs.
+type Addresses struct{ Webhooks, Admin string }
+
+// Serve starts a gatekeeper with a configuration and waits until it listens.
+func Serve(tb testing.TB, config string) (*Process, Addresses) {
 	tb.Helper()
-	type listening struct{ Webhooks, Admin string }
-	var addrs listening
 	find := func(line string) (string, bool) {
 		if !strings.Contains(line, `"msg":"listening"`) {
 			return "", false
 		}
 		return line, true
 	}
-	var line string
-	s.Process, line = Start(tb, find, nil, Gatekeeper(tb), "serve", "--config", s.Path("gatekeeper.yaml"), "--log-format", "json")
-	if err := json.Unmarshal([]byte(line), &addrs); err != nil {
+	process, line := Start(tb, find, nil, Gatekeeper(tb), "serve", "--config", config, "--log-format", "json")
+	var at Addresses
+	if err := json.Unmarshal([]byte(line), &at); err != nil {
 		tb.Fatalf("read the line that names the addresses: %v\n%s", err, line)
 	}
-	s.Webhooks, s.Admin = "http://"+addrs.Webhooks, "http://"+addrs.Admin
+	return process, Addresses{Webhooks: "http://" + at.Webhooks, Admin: "http://" + at.Admin}
+}
+
+// Serve starts the gatekeeper, or starts it again.
+func (s *Stack) Serve(tb testing.TB) {
+	tb.Helper()
+	var at Addresses
+	s.Process, at = Serve(tb, s.Path("gatekeeper.yaml"))
+	s.Webhooks, s.Admin = at.Webhooks, at.Admin
 	target, err := url.Parse(s.Webhooks)
 	if err != nil {
 		tb.Fatal(err)
