@@ -100,7 +100,7 @@ func (a api) golden(ctx context.Context, repository string) (map[string]string, 
 	return tags, nil
 }
 
-var queued = regexp.MustCompile(`(?m)^gatekeeper_queue_pushes\{state="(\w+)"\} (\S+)$`) //nolint:gochecknoglobals // a pattern
+var queued = regexp.MustCompile(`(?m)^gatekeeper_queue_pushes\{state="(\w+)"\} (\S+)$`)
 
 // open counts the pushes that have no final verdict yet.
 func (a api) open(ctx context.Context) (int, error) {

@@ -32,6 +32,7 @@ func TestReplicasOnPostgreSQL(t *testing.T) {
 }
 
 func chaos(t *testing.T, s settings) {
+	t.Helper()
 	t.Logf("CHAOS_SEED=%d makes the same pushes and the same faults", s.seed)
 	sc := newScene(t, s)
 	p := &pusher{registry: sc.staging.host, client: sc.client, maker: sc.maker}
@@ -53,16 +54,12 @@ func chaos(t *testing.T, s settings) {
 	w := sc.rest(t, pushes)
 	a := inspect(w)
 	t.Logf("chaos\n%s", sc.report(w, a))
-	for _, list := range []struct {
-		what  string
-		found []string
-	}{{"lost", a.lost}, {"without a final verdict", a.undecided}, {"duplicates", a.duplicates}, {"wrong", a.wrong}} {
-		for i, line := range list.found {
-			if i == 20 {
-				t.Errorf("%s: and %d more", list.what, len(list.found)-i)
-				break
-			}
-			t.Errorf("%s: %s", list.what, line)
+	problems := a.problems()
+	for i, problem := range problems {
+		if i == 40 {
+			t.Errorf("and %d more", len(problems)-i)
+			break
 		}
+		t.Error(problem)
 	}
 }

@@ -74,7 +74,8 @@ func (sc *scene) troubleProcesses(ctx context.Context, tb testing.TB) {
 			return
 		}
 		if len(deck) > 0 {
-			sc.harm(ctx, tb, d, deck[0])
+			// What was ended comes back after a while, sooner at the end.
+			sc.harm(tb, d, deck[0], func() { _ = until(ctx, time.Now().Add(d.between(50*time.Millisecond, 2*time.Second))) }) //nolint:contextcheck // processes outlive the faults
 			deck = deck[1:]
 		}
 	}
@@ -95,22 +96,22 @@ func (sc *scene) deck(d *dice) []string {
 	return deck
 }
 
-// harm ends a process as a power failure would, and starts it again.
-func (sc *scene) harm(ctx context.Context, tb testing.TB, d *dice, name string) {
+// harm ends a process as a power failure would, and starts it again after it
+// was away.
+func (sc *scene) harm(tb testing.TB, d *dice, name string, away func()) {
 	tb.Helper()
 	f := fault{name: name, at: time.Now()}
-	away := func() { _ = until(ctx, time.Now().Add(d.between(50*time.Millisecond, 2*time.Second))) } // at the end it comes back sooner
 	switch name {
 	case faultKill:
 		r := sc.replicas[d.below(len(sc.replicas))]
 		r.process.Kill()
 		away()
-		r.start(tb)
+		r.start(sc.processes)
 	case faultStaging, faultGolden:
 		r := map[string]*registryProcess{faultStaging: sc.staging, faultGolden: sc.golden}[name]
 		r.process.Kill()
 		away()
-		r.start(tb)
+		r.start(sc.processes)
 	case faultDatabase:
 		sc.harmDatabase(tb, d, away)
 	}

@@ -2,7 +2,7 @@ package chaos_test
 
 import (
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -38,7 +38,7 @@ func newFront(d *dice, to func() string) *front {
 		ModifyResponse: f.cut,
 		// A registry that is away does not answer 502.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-		ErrorLog:     log.New(io.Discard, "", 0),
+		ErrorLog:     slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
 	return f
 }

@@ -29,8 +29,21 @@ type audit struct {
 	verdicts map[string]int // final ones, of pushes
 }
 
-func (a *audit) clean() bool {
-	return len(a.lost)+len(a.undecided)+len(a.duplicates)+len(a.wrong) == 0
+func (a *audit) clean() bool { return len(a.problems()) == 0 }
+
+// problems lists everything that is wrong, by its kind.
+func (a *audit) problems() []string {
+	var all []string
+	for _, list := range []struct {
+		kind  string
+		found []string
+	}{{"lost", a.lost}, {"without a final verdict", a.undecided}, {"duplicate", a.duplicates}, {"wrong", a.wrong}} {
+		slices.Sort(list.found)
+		for _, line := range list.found {
+			all = append(all, list.kind+": "+line)
+		}
+	}
+	return all
 }
 
 func add(list *[]string, format string, args ...any) {
@@ -80,9 +93,6 @@ func inspect(w world) *audit {
 	}
 	if a.open > 0 {
 		add(&a.undecided, "%d pushes are still in the queue", a.open)
-	}
-	for _, list := range [][]string{a.lost, a.undecided, a.duplicates, a.wrong} {
-		slices.Sort(list)
 	}
 	return &a.audit
 }

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -126,11 +127,7 @@ func (p *pusher) insist(ctx context.Context, repository, reference string, img i
 func (p *pusher) upload(ctx context.Context, repository, reference string, img image) error {
 	base := "http://" + p.registry() + "/v2/" + repository
 	for _, blob := range img.blobs {
-		started, err := p.send(ctx, http.MethodPost, base+"/blobs/uploads/", "", nil, http.StatusAccepted)
-		if err != nil {
-			return err
-		}
-		location, err := started.Location()
+		location, err := p.send(ctx, http.MethodPost, base+"/blobs/uploads/", "", nil, http.StatusAccepted)
 		if err != nil {
 			return err
 		}
@@ -145,8 +142,9 @@ func (p *pusher) upload(ctx context.Context, repository, reference string, img i
 	return err
 }
 
-// send makes one request, and reads its answer to the end.
-func (p *pusher) send(ctx context.Context, method, target, contentType string, body []byte, want int) (*http.Response, error) {
+// send makes one request, reads its answer to the end, and returns the
+// Location in it, which is there when something was created.
+func (p *pusher) send(ctx context.Context, method, target, contentType string, body []byte, want int) (*url.URL, error) {
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -166,7 +164,7 @@ func (p *pusher) send(ctx context.Context, method, target, contentType string, b
 	if resp.StatusCode != want {
 		return nil, fmt.Errorf("%s %s: %s %s", method, target, resp.Status, text)
 	}
-	return resp, nil
+	return resp.Location()
 }
 
 // until waits for a moment.

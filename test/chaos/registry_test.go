@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"testing"
 
 	"github.com/golden-gatekeeper/gatekeeper/test/harness"
 )
@@ -13,15 +12,16 @@ import (
 // registryProcess is a Distribution that can be killed and started again over
 // the same storage, at another port each time.
 type registryProcess struct {
+	name    string
 	dir     string
 	process *harness.Process
 	address atomic.Pointer[string]
 }
 
 // newRegistry starts a registry. When webhook is set, it reports pushes there.
-func newRegistry(tb testing.TB, webhook string) *registryProcess {
+func newRegistry(tb *processes, name, webhook string) *registryProcess {
 	tb.Helper()
-	r := &registryProcess{dir: tb.TempDir()}
+	r := &registryProcess{name: name, dir: tb.TempDir()}
 	config := fmt.Sprintf(`version: 0.1
 log: {level: info, accesslog: {disabled: true}}
 storage:
@@ -51,12 +51,13 @@ http: {addr: "127.0.0.1:0", secret: chaos, relativeurls: true}
 func (r *registryProcess) config() string  { return filepath.Join(r.dir, "registry.yml") }
 func (r *registryProcess) storage() string { return filepath.Join(r.dir, "storage") }
 
-func (r *registryProcess) start(tb testing.TB) {
+func (r *registryProcess) start(tb *processes) {
 	tb.Helper()
 	var address string
 	r.process, address = harness.Start(tb, harness.After("listening on ", `",  `), []string{"OTEL_TRACES_EXPORTER=none"},
 		harness.Tool(tb, harness.RegistryModule), "serve", r.config())
 	r.address.Store(&address)
+	tb.add(r.name, r.process)
 }
 
 // host is the registry's host:port for now.

@@ -2,7 +2,6 @@ package chaos_test
 
 import (
 	"sync/atomic"
-	"testing"
 
 	"github.com/golden-gatekeeper/gatekeeper/test/harness"
 )
@@ -14,11 +13,12 @@ type replica struct {
 	addresses atomic.Pointer[harness.Addresses]
 }
 
-func (r *replica) start(tb testing.TB) {
+func (r *replica) start(tb *processes) {
 	tb.Helper()
 	var at harness.Addresses
 	r.process, at = harness.Serve(tb, r.config)
 	r.addresses.Store(&at)
+	tb.add("gatekeeper", r.process)
 }
 
 func (r *replica) admin() string    { return r.addresses.Load().Admin }

@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
 // report writes down a run for people.
 func (sc *scene) report(w world, a *audit) string {
 	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		b.WriteString(fmt.Sprintf("%-24s ", name) + fmt.Sprintf(format, args...) + "\n")
+	}
 	row("seed", "%d", sc.seed)
 	row("storage", "%s, %d gatekeepers", map[bool]string{true: "PostgreSQL", false: "SQLite"}[sc.postgres], len(sc.replicas))
 	row("pushes", "%d in %d repositories within %s", len(w.made), sc.repositories, sc.duration)
@@ -30,7 +30,6 @@ func (sc *scene) report(w world, a *audit) string {
 	for _, l := range latencies(w) {
 		row(l.name, "%s", spread(l.took))
 	}
-	_ = t.Flush() // to memory
 	return b.String()
 }
 

@@ -7,30 +7,20 @@ import (
 	"time"
 )
 
-// rest waits until everything that will happen has happened: no push is open,
-// no push is missing, and nothing changes any more for a while in which the
-// gatekeepers reconcile twice. It returns the world as it is then, or as it is
-// when the time is over.
+// rest waits until everything that will happen has happened: nothing is wrong,
+// and nothing changes any more for a while in which the gatekeepers reconcile
+// again. It returns the world as it is then, or as it is when the time is over.
 func (sc *scene) rest(tb testing.TB, pushes []made) world {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), sc.settle)
 	defer cancel()
-	tick := time.NewTicker(max(sc.reconcile/10, 200*time.Millisecond))
-	defer tick.Stop()
-	var w world
-	var since time.Time
-	known := -1
+	known, since := -1, time.Now()
 	for {
-		w = sc.look(tb, pushes)
-		if a := inspect(w); len(w.decisions) != known || len(a.lost)+len(a.undecided) > 0 {
+		w := sc.look(tb, pushes)
+		if len(w.decisions) != known || !inspect(w).clean() {
 			known, since = len(w.decisions), time.Now()
 		}
-		if time.Since(since) > 2*sc.reconcile+time.Second {
-			return w
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if time.Since(since) > sc.quiet || until(ctx, time.Now().Add(sc.quiet/10)) != nil {
 			return w
 		}
 	}

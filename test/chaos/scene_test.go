@@ -19,6 +19,7 @@ type scene struct {
 	settings
 
 	dir             string
+	processes       *processes
 	client          *http.Client
 	maker           *maker
 	staging, golden *registryProcess
@@ -38,11 +39,14 @@ type fault struct {
 
 func newScene(tb testing.TB, s settings) *scene {
 	tb.Helper()
-	sc := &scene{settings: s, dir: tb.TempDir(), client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}}
+	sc := &scene{
+		settings: s, dir: tb.TempDir(), processes: newProcesses(tb),
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second},
+	}
 	sc.maker = newMaker(tb, s.seed)
 	sc.relay = newRelay(tb, newDice(s.seed, "relay"), sc.client, sc.webhooks)
-	sc.staging = newRegistry(tb, sc.relay.URL+"/webhooks/staging")
-	sc.golden = newRegistry(tb, "")
+	sc.staging = newRegistry(sc.processes, "staging", sc.relay.URL+"/webhooks/staging")
+	sc.golden = newRegistry(sc.processes, "golden", "")
 	sc.toStaging = newRoad(tb, "staging", newDice(s.seed, "to staging"), sc.staging.host)
 	sc.toGolden = newRoad(tb, "golden", newDice(s.seed, "to golden"), sc.golden.host)
 	storage := "sqlite://" + filepath.Join(sc.dir, "gatekeeper.db")
@@ -53,7 +57,7 @@ func newScene(tb testing.TB, s settings) *scene {
 	sc.configure(tb, storage)
 	for range s.replicas {
 		r := &replica{config: filepath.Join(sc.dir, "gatekeeper.yaml")}
-		r.start(tb)
+		r.start(sc.processes)
 		sc.replicas = append(sc.replicas, r)
 	}
 	return sc
@@ -62,10 +66,6 @@ func newScene(tb testing.TB, s settings) *scene {
 // configure writes the configuration, which all replicas share.
 func (sc *scene) configure(tb testing.TB, storage string) {
 	tb.Helper()
-	reconcile := ""
-	if sc.reconcile > 0 {
-		reconcile = fmt.Sprintf("\n    reconcile: {interval: %s, repositories: [\"**\"]}", sc.reconcile)
-	}
 	files := map[string]string{
 		"secret":                 harness.WebhookSecret + "\n",
 		"policies/ci.pub":        sc.maker.publicKey(tb),
@@ -77,7 +77,8 @@ storage: {url: %[4]q}
 registries:
   - name: staging
     url: http://%[2]s
-    notifications: {format: distribution, secretFile: "%[1]s/secret"}%[5]s
+    notifications: {format: distribution, secretFile: "%[1]s/secret"}
+    reconcile: {interval: %[5]s, repositories: ["**"]}
   - name: golden
     url: http://%[3]s
 policies: "%[1]s/policies"
