@@ -71,6 +71,7 @@ CHAOS_SECONDS  ?= 240
 CHAOS_REPLICAS ?= 3
 
 chaos: ## Push while processes are killed and networks fail, about ten minutes; prints what got lost, twice or wrong
+	@mkdir -p bin
 	cd test/chaos && CHAOS_PUSHES=$(CHAOS_PUSHES) CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_REPLICAS=$(CHAOS_REPLICAS) \
 		$(GO) test -count=1 -timeout 40m -artifacts -outputdir $(CURDIR)/bin -v ./...
 

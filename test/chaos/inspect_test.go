@@ -87,6 +87,18 @@ func TestInspect(t *testing.T) {
 		{"an unknown manifest", func() *past { p := good(); p.golden[signed].manifests = []string{digestOf("e")}; return p }(), "wrong: golden signed/app holds"},
 		{"the signature of an approved image", good().tagged(signed, signatureTag(digestOf("a")), "e"), ""},
 		{"the signature of a refused image", good().tagged(signed, signatureTag(digestOf("b")), "e"), "wrong: golden signed/app holds"},
+		{"an approved image's signature that has no tag", func() *past {
+			p := good()
+			p.made[0].signature = digestOf("e")
+			p.golden[signed].manifests = append(p.golden[signed].manifests, digestOf("e"))
+			return p
+		}(), ""},
+		{"a refused image's signature that has no tag", func() *past {
+			p := good()
+			p.made[1].signature = digestOf("e")
+			p.golden[signed].manifests = append(p.golden[signed].manifests, digestOf("e"))
+			return p
+		}(), "wrong: golden signed/app holds"},
 		{"what refers to an approved image", func() *past {
 			p := good()
 			p.golden[signed].manifests = append(p.golden[signed].manifests, digestOf("e"))

@@ -60,11 +60,12 @@ type auditor struct {
 	world
 	audit
 
-	records  map[string][]record         // by digest; every push has its own
-	approved map[string]map[string]bool  // repository and digest of every yes
-	pushed   map[reference][]made        // in order
-	promoted map[reference][]made        // those with the final verdict
-	ids      map[string]map[string]int64 // of the promotions of each repository: the greatest push ID by digest
+	records    map[string][]record         // by digest; every push has its own
+	approved   map[string]map[string]bool  // repository and digest of every yes
+	pushed     map[reference][]made        // in order
+	promoted   map[reference][]made        // those with the final verdict
+	ids        map[string]map[string]int64 // of the promotions of each repository: the greatest push ID by digest
+	signatures map[string]string           // what each signature is of
 }
 
 // record is one push in the gatekeeper's journal.
@@ -80,6 +81,7 @@ func inspect(w world) *audit {
 	a := &auditor{
 		world: w, audit: audit{verdicts: map[string]int{}}, records: map[string][]record{}, approved: map[string]map[string]bool{},
 		pushed: map[reference][]made{}, promoted: map[reference][]made{}, ids: map[string]map[string]int64{},
+		signatures: map[string]string{},
 	}
 	a.sort()
 	for ref, pushes := range a.pushed {
@@ -102,6 +104,7 @@ func (a *auditor) sort() {
 	for _, m := range a.made {
 		ref := reference{m.repository, m.tag}
 		a.pushed[ref] = append(a.pushed[ref], m)
+		a.signatures[m.signature] = m.digest
 	}
 	at := map[int64]int{} // index in records of the digest
 	for _, d := range a.decisions {
@@ -230,6 +233,8 @@ func (a *auditor) repository(repository string, g *goldenRepository) {
 	approved := a.approved[repository]
 	for _, digest := range g.manifests {
 		ok := approved[digest] || approved[g.subjects[digest]]
+		// A registry that is killed may have a signature without its tag.
+		ok = ok || approved[a.signatures[digest]]
 		for _, tag := range g.tagged[digest] {
 			ok = ok || approved[subjectTag(tag)]
 		}

@@ -17,9 +17,10 @@ import (
 type made struct {
 	push
 
-	digest string
-	at     time.Time // when the registry had accepted the tag
-	signed time.Time // when it had accepted the signature; zero: never
+	digest    string
+	at        time.Time // when the registry had accepted the tag
+	signature string    // its digest; empty: never signed
+	signed    time.Time // when the registry had accepted the signature
 }
 
 // pusher makes pushes as clients do, which do not give up: what the registry
@@ -105,7 +106,7 @@ func (p *pusher) sign(ctx context.Context, m *made) error {
 		return err
 	}
 	err = p.insist(ctx, m.repository, signatureTag(m.digest), signature)
-	m.signed = time.Now()
+	m.signature, m.signed = signature.manifest.digest, time.Now()
 	return err
 }
 
