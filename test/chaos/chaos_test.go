@@ -53,8 +53,9 @@ func chaos(t *testing.T, s settings) {
 	sc.relay.late.Wait()
 	w := sc.rest(t, pushes)
 	a := inspect(w)
-	t.Logf("chaos\n%s", sc.report(w, a))
-	problems := a.problems()
+	counts, problems := sc.ownAudit(t, w.golden)
+	t.Logf("chaos\n%s%-24s %v", sc.report(w, a), "gatekeeper audit", counts)
+	problems = append(a.problems(), problems...)
 	for i, problem := range problems {
 		if i == 40 {
 			t.Errorf("and %d more", len(problems)-i)

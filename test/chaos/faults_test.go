@@ -20,6 +20,7 @@ func (sc *scene) trouble(ctx context.Context, tb testing.TB) {
 		tb.Error(err)
 	}
 	sc.relay.trouble.Store(&relayTrouble{})
+	sc.ended = time.Now()
 }
 
 func (sc *scene) probability(fault string, p float64) float64 {

@@ -64,7 +64,7 @@ type maker struct {
 	seed  uint64
 	layer content // gzipped
 	diff  string
-	key   *ecdsa.PrivateKey
+	key   *ecdsa.PrivateKey // the developers'
 }
 
 func newMaker(tb testing.TB, seed uint64) *maker {
@@ -89,11 +89,26 @@ func newMaker(tb testing.TB, seed uint64) *maker {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return &maker{seed: seed, layer: contentOf(zipped.Bytes()), diff: contentOf(plain.Bytes()).digest, key: newKey(tb)}
+}
+
+func newKey(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &maker{seed: seed, layer: contentOf(zipped.Bytes()), diff: contentOf(plain.Bytes()).digest, key: key}
+	return key
+}
+
+// privatePEM is a key as the configuration takes it.
+func privatePEM(tb testing.TB, key *ecdsa.PrivateKey) string {
+	tb.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // publicKey is the key that the policy names, in PEM.

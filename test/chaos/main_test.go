@@ -10,8 +10,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		harness.Clean()
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(m,
+		// Toxiproxy leaves these behind when it ends a connection.
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+		goleak.Cleanup(func(code int) {
+			harness.Clean()
+			os.Exit(code)
+		}))
 }

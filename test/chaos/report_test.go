@@ -26,6 +26,7 @@ func (sc *scene) report(w world, a *audit) string {
 	row("without a final verdict", "%d", len(a.undecided))
 	row("duplicates", "%d", len(a.duplicates))
 	row("wrong promotions", "%d", len(a.wrong))
+	row("last decision", "%s after the faults", lastOf(w.decisions).Sub(sc.ended).Round(time.Millisecond))
 	row("recovery", "%s", spread(recoveries(sc.done, w.decisions)))
 	for _, l := range latencies(w) {
 		row(l.name, "%s", spread(l.took))
@@ -61,6 +62,15 @@ func recoveries(done []fault, decisions []decision) []time.Duration {
 		}
 	}
 	return took
+}
+
+func lastOf(decisions []decision) (last time.Time) {
+	for _, d := range decisions {
+		if d.DecidedAt.After(last) {
+			last = d.DecidedAt
+		}
+	}
+	return last
 }
 
 type latency struct {

@@ -29,6 +29,7 @@ type scene struct {
 	database        *postgres.Server // nil with SQLite
 	replicas        []*replica
 	done            []fault
+	ended           time.Time // when the faults had ended
 }
 
 // fault is something that was done to a process.
@@ -49,14 +50,14 @@ func newScene(tb testing.TB, s settings) *scene {
 	sc.golden = newRegistry(sc.processes, "golden", "")
 	sc.toStaging = newRoad(tb, "staging", newDice(s.seed, "to staging"), sc.staging.host)
 	sc.toGolden = newRoad(tb, "golden", newDice(s.seed, "to golden"), sc.golden.host)
-	storage := "sqlite://" + filepath.Join(sc.dir, "gatekeeper.db")
+	storage := "sqlite://" + sc.path("gatekeeper.db")
 	if s.postgres {
 		sc.database = postgres.Start(tb)
 		storage = sc.database.NewDatabase(tb)
 	}
 	sc.configure(tb, storage)
 	for range s.replicas {
-		r := &replica{config: filepath.Join(sc.dir, "gatekeeper.yaml")}
+		r := &replica{config: sc.path("gatekeeper.yaml")}
 		r.start(sc.processes)
 		sc.replicas = append(sc.replicas, r)
 	}
@@ -68,6 +69,7 @@ func (sc *scene) configure(tb testing.TB, storage string) {
 	tb.Helper()
 	files := map[string]string{
 		"secret":                 harness.WebhookSecret + "\n",
+		"gatekeeper.key":         privatePEM(tb, newKey(tb)),
 		"policies/ci.pub":        sc.maker.publicKey(tb),
 		"policies/policies.yaml": strings.ReplaceAll(policies, "WAIT", sc.wait.String()),
 		"gatekeeper.yaml": fmt.Sprintf(`apiVersion: gatekeeper/v1alpha1
@@ -82,10 +84,11 @@ registries:
   - name: golden
     url: http://%[3]s
 policies: "%[1]s/policies"
+signing: {key: "%[1]s/gatekeeper.key"}
 `, sc.dir, sc.toStaging.host(), sc.toGolden.host(), storage, reconcile),
 	}
 	for name, text := range files {
-		path := filepath.Join(sc.dir, name)
+		path := sc.path(name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 			tb.Fatal(err)
 		}
@@ -94,6 +97,9 @@ policies: "%[1]s/policies"
 		}
 	}
 }
+
+// path is a file in the gatekeepers' folder.
+func (sc *scene) path(name string) string { return filepath.Join(sc.dir, name) }
 
 // webhooks lists where the gatekeepers listen, whether they run or not.
 func (sc *scene) webhooks() []string {
