@@ -33,6 +33,9 @@ func TestReplicasOnPostgreSQL(t *testing.T) {
 
 func chaos(t *testing.T, s settings) {
 	t.Helper()
+	if s.short() {
+		t.Parallel()
+	}
 	t.Logf("CHAOS_SEED=%d makes the same pushes and the same faults", s.seed)
 	sc := newScene(t, s)
 	p := &pusher{registry: sc.staging.host, client: sc.client, maker: sc.maker}

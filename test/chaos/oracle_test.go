@@ -146,8 +146,8 @@ func (a *auditor) push(ref reference, m made, newest bool) {
 			effects++
 		}
 	}
-	if effects > 1 {
-		add(&a.duplicates, "%s: %d records with a verdict: %s", name, effects, story(records))
+	if effects > max(m.attempts, 1) {
+		add(&a.duplicates, "%s, sent %d times: %d records with a verdict: %s", name, m.attempts, effects, story(records))
 	}
 	verdict, why := verdictOf(records)
 	a.verdicts[verdict]++

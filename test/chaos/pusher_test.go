@@ -19,6 +19,7 @@ type made struct {
 
 	digest    string
 	at        time.Time // when the registry had accepted the tag
+	attempts  int       // how often the tag was sent: a registry that is killed may have it, and not say so
 	signature string    // its digest; empty: never signed
 	signed    time.Time // when the registry had accepted the signature
 }
@@ -81,14 +82,14 @@ func (p *pusher) push(ctx context.Context, next push) (made, error) {
 	}
 	done := made{push: next, digest: img.manifest.digest}
 	if next.signing == signedFirst {
-		if err := p.insist(ctx, next.repository, img.manifest.digest, img); err != nil {
+		if _, err := p.insist(ctx, next.repository, img.manifest.digest, img); err != nil {
 			return made{}, err
 		}
 		if err := p.sign(ctx, &done); err != nil {
 			return made{}, err
 		}
 	}
-	err = p.insist(ctx, next.repository, next.tag, img)
+	done.attempts, err = p.insist(ctx, next.repository, next.tag, img)
 	done.at = time.Now()
 	return done, err
 }
@@ -105,30 +106,35 @@ func (p *pusher) sign(ctx context.Context, m *made) error {
 	if err != nil {
 		return err
 	}
-	err = p.insist(ctx, m.repository, signatureTag(m.digest), signature)
+	_, err = p.insist(ctx, m.repository, signatureTag(m.digest), signature)
 	m.signature, m.signed = signature.manifest.digest, time.Now()
 	return err
 }
 
-// insist uploads an image until the registry has it.
-func (p *pusher) insist(ctx context.Context, repository, reference string, img image) error {
+// insist uploads an image until the registry has it, and counts how often it
+// sent the manifest.
+func (p *pusher) insist(ctx context.Context, repository, reference string, img image) (attempts int, err error) {
 	for {
-		err := p.upload(ctx, repository, reference, img)
+		err := p.upload(ctx, repository, img.blobs)
 		if err == nil {
-			return nil
+			attempts++
+			target := "http://" + p.registry() + "/v2/" + repository + "/manifests/" + reference
+			_, err = p.send(ctx, http.MethodPut, target, manifestType, img.manifest.bytes, http.StatusCreated)
+		}
+		if err == nil {
+			return attempts, nil
 		}
 		if stopped := until(ctx, time.Now().Add(retryPause)); stopped != nil {
-			return fmt.Errorf("push %s:%s: %w", repository, reference, err)
+			return attempts, fmt.Errorf("push %s:%s: %w", repository, reference, err)
 		}
 	}
 }
 
-// upload sends the blobs and then the manifest (OCI distribution-spec v1.1,
-// "Push").
-func (p *pusher) upload(ctx context.Context, repository, reference string, img image) error {
-	base := "http://" + p.registry() + "/v2/" + repository
-	for _, blob := range img.blobs {
-		location, err := p.send(ctx, http.MethodPost, base+"/blobs/uploads/", "", nil, http.StatusAccepted)
+// upload sends blobs (OCI distribution-spec v1.1, "Pushing a blob
+// monolithically").
+func (p *pusher) upload(ctx context.Context, repository string, blobs []content) error {
+	for _, blob := range blobs {
+		location, err := p.send(ctx, http.MethodPost, "http://"+p.registry()+"/v2/"+repository+"/blobs/uploads/", "", nil, http.StatusAccepted)
 		if err != nil {
 			return err
 		}
@@ -139,8 +145,7 @@ func (p *pusher) upload(ctx context.Context, repository, reference string, img i
 			return err
 		}
 	}
-	_, err := p.send(ctx, http.MethodPut, base+"/manifests/"+reference, manifestType, img.manifest.bytes, http.StatusCreated)
-	return err
+	return nil
 }
 
 // send makes one request, reads its answer to the end, and returns the

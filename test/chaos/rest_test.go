@@ -20,7 +20,7 @@ func (sc *scene) rest(tb testing.TB, pushes []made) world {
 		if len(w.decisions) != known || !inspect(w).clean() {
 			known, since = len(w.decisions), time.Now()
 		}
-		if time.Since(since) > sc.quiet || until(ctx, time.Now().Add(sc.quiet/10)) != nil {
+		if time.Since(since) > sc.quiet || until(ctx, time.Now().Add(sc.quiet/5)) != nil {
 			return w
 		}
 	}

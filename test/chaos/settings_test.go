@@ -58,10 +58,10 @@ func newSettings(tb testing.TB) settings {
 		// What nobody is told about is found by reconciling, which takes a
 		// minute where a tag was pushed before: too long for the short form.
 		faults: slices.DeleteFunc(allFaults(), func(f string) bool { return f == faultStaging || f == faultDrop }),
-		wait:   6 * time.Second, settle: 90 * time.Second, quiet: 3 * time.Second,
+		wait:   6 * time.Second, settle: 3 * time.Minute, quiet: 3 * time.Second,
 	}
 	s.repositories = max(6, s.pushes/20)
-	if s.duration >= time.Minute {
+	if !s.short() {
 		s.faults, s.wait, s.settle, s.quiet = allFaults(), 20*time.Second, 6*time.Minute, 3*reconcile
 	}
 	if text, ok := os.LookupEnv("CHAOS_FAULTS"); ok {
@@ -74,6 +74,9 @@ func newSettings(tb testing.TB) settings {
 	}
 	return s
 }
+
+// short says whether the run is one of those beside the other tests.
+func (s settings) short() bool { return s.duration < time.Minute }
 
 func (s settings) has(fault string) bool { return slices.Contains(s.faults, fault) }
 
