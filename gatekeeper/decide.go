@@ -10,7 +10,7 @@ import (
 // Check judges an image as if it were pushed now, without recording or
 // promoting anything.
 func (g *Gate) Check(ctx context.Context, source, repository, tag, digest string) (Decision, error) {
-	p := Push{Source: source, Repository: repository, Tag: tag, Digest: digest, ReceivedAt: g.Now()}
+	p := Push{Source: source, Repository: repository, Tag: tag, Digest: digest, ReceivedAt: g.Now(), Slow: true}
 	if p.Digest == "" {
 		d, err := g.Resolver.Resolve(ctx, source, repository, tag)
 		if err != nil {

@@ -25,6 +25,10 @@ import (
 // world is everything around a gate, in memory: a staging registry, a golden
 // one and the books.
 type world struct {
+	noticed []string // repository:tag@digest
+	turns   []string // keys
+	layer   int64    // the size of each image's layer, in bytes
+
 	t  *testing.T
 	mu sync.Mutex
 
@@ -106,7 +110,7 @@ func newWorld(t *testing.T, policies ...string) *world {
 func (w *world) gate() *gatekeeper.Gate {
 	return gatekeeper.New(gatekeeper.Deps{
 		Policies: func() []*policy.Compiled { return w.policies }, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
-		Signatures: w, Scanner: w, Promoter: w, Attester: w, Observer: w,
+		Signatures: w, Scanner: w, Promoter: w, Attester: w, Observer: w, Turns: w,
 		Now: func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, Log: slog.New(slog.DiscardHandler),
 	})
 }
@@ -230,6 +234,21 @@ func (w *world) Wake(_ context.Context, _, _, digest string) (int, error) {
 	return 1, w.fail["wake"]
 }
 
+func (w *world) Notice(_ context.Context, _, repository, tag string, d gatekeeper.Descriptor) error {
+	w.noticed = append(w.noticed, repository+":"+tag+"@"+d.Digest)
+	return nil
+}
+
+func (w *world) Turn(_ context.Context, key string) (func(), error) {
+	note := func(turn string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.turns = append(w.turns, turn)
+	}
+	note(key)
+	return func() { note("end of " + key) }, w.fail["turn"]
+}
+
 func (w *world) Resolve(_ context.Context, _, repository, tag string) (gatekeeper.Descriptor, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -254,7 +273,9 @@ func (w *world) ReadImage(_ context.Context, s policy.Subject) (policy.Image, er
 		digests = []string{s.Digest}
 	}
 	for _, d := range digests {
-		image.Platforms = append(image.Platforms, policy.Platform{Name: "linux/amd64", OS: "linux", Architecture: "amd64", Digest: d})
+		image.Platforms = append(image.Platforms, policy.Platform{
+			Name: "linux/amd64", OS: "linux", Architecture: "amd64", Digest: d, Layers: []policy.Layer{{Size: w.layer}},
+		})
 	}
 	return image, w.fail["image"]
 }

@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -91,10 +90,8 @@ func (s *setup) compiled() []*policy.Compiled {
 	return all
 }
 
-// dir is the folder of the journal, where everything else is kept too.
-func (s *setup) dir() string {
-	return filepath.Dir(strings.TrimPrefix(s.config.Storage.URL, "sqlite://"))
-}
+// dir is the folder of everything but a journal on PostgreSQL.
+func (s *setup) dir() string { return s.config.Storage.Dir }
 
 // registries prepares the clients of the configured registries.
 func (s *setup) registries(o registry.Observer) (*registry.Registries, error) {
@@ -128,6 +125,7 @@ type records interface {
 	gatekeeper.Ledger
 	gatekeeper.History
 	gatekeeper.Waker
+	gatekeeper.Turns
 }
 
 // parts are what a gate is assembled from.
@@ -138,6 +136,13 @@ type parts struct {
 	books      records
 	observer   gatekeeper.Observer
 	log        *slog.Logger
+}
+
+// promoter keeps its turns with the books.
+func (p parts) promoter() *promote.Promoter {
+	promoter := promote.New(p.registries, time.Now)
+	promoter.Turns = p.books
+	return promoter
 }
 
 // gate assembles the gate.
@@ -154,12 +159,12 @@ func (s *setup) gate(p parts) (*gatekeeper.Gate, error) {
 	})
 	return gatekeeper.New(gatekeeper.Deps{
 		Policies: func() []*policy.Compiled { return policies },
-		Ledger:   p.books, History: p.books, Waker: p.books,
+		Ledger:   p.books, History: p.books, Waker: p.books, Turns: p.books,
 		Resolver: p.registries, Subjects: p.registries,
 		Images:     image.New(p.registries),
 		Signatures: signatures,
 		Scanner:    p.scanner,
-		Promoter:   promote.New(p.registries, time.Now),
+		Promoter:   p.promoter(),
 		Observer:   p.observer,
 		Now:        time.Now,
 		Log:        p.log,

@@ -25,7 +25,6 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
@@ -79,7 +78,7 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 			err = errors.Join(err, svc.close())
 		}
 	}()
-	if svc.journal, err = journal.Open(ctx, s.config.Storage.URL, journal.Deps{Now: time.Now, Log: log, Workers: s.config.Workers}); err != nil {
+	if svc.journal, err = journal.Open(ctx, s.config.Storage.URL, svc.journalDeps()); err != nil {
 		return nil, err
 	}
 	registerer := prometheus.NewRegistry()
@@ -100,14 +99,24 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 		return nil, err
 	}
 	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Now: time.Now, Log: log})
-	svc.gate, err = s.gate(parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, log: log})
-	if err != nil {
+	all := parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, log: log}
+	if svc.gate, err = s.gate(all); err != nil {
 		return nil, err
 	}
-	if err := svc.attest(ctx, registries); err != nil {
+	if err := svc.attest(ctx, all.promoter()); err != nil {
 		return nil, err
 	}
 	return svc, svc.handlers(registerer, metrics, checker{registries, svc.gate})
+}
+
+// journalDeps sets up the journal as the configuration says.
+func (svc *service) journalDeps() journal.Deps {
+	c := svc.setup.config
+	deps := journal.Deps{Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep)}
+	if c.Storage.PasswordFile != "" || c.Storage.PasswordEnv != "" {
+		deps.Password = c.Storage.Password
+	}
+	return deps
 }
 
 // verifiers is how many processes verify signatures at a time: one for each
@@ -116,9 +125,8 @@ func verifiers() int { return max(2, runtime.GOMAXPROCS(0)) }
 
 // attest has the gate sign what it promotes, or warns that it does not. A key
 // of a service is asked for later: while that is down, pushes are still heard.
-func (svc *service) attest(ctx context.Context, registries *registry.Registries) error {
+func (svc *service) attest(ctx context.Context, promoter *promote.Promoter) error {
 	if c := svc.setup.config; c.Signs() && keys.IsKMS(c.Signing.Key) {
-		promoter := promote.New(registries, time.Now)
 		svc.late = &lateAttester{key: c.Signing.Key, now: time.Now, turn: make(chan struct{}, 1), load: func(ctx context.Context) (gatekeeper.Attester, error) {
 			signing, _, err := svc.setup.signing(ctx)
 			if err != nil {
@@ -137,7 +145,6 @@ func (svc *service) attest(ctx context.Context, registries *registry.Registries)
 		svc.log.WarnContext(ctx, unsigned)
 		return nil
 	}
-	promoter := promote.New(registries, time.Now)
 	svc.gate.Promoter, svc.gate.Attester = promoter, promote.NewAttester(promoter, signing)
 	return nil
 }
