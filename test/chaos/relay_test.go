@@ -109,14 +109,16 @@ func (r *relay) pass(ctx context.Context, n notification) (int, error) {
 }
 
 // passLater hands a notification over in a while, when others have overtaken
-// it; if that does not work it is lost.
+// it, and until a gatekeeper has taken it: what is lost is lost on purpose.
 func (r *relay) passLater(n notification) {
 	r.late.Go(func() {
-		if until(r.ctx, time.Now().Add(r.dice.between(50*time.Millisecond, latest))) != nil {
-			return
-		}
-		if status, err := r.pass(r.ctx, n); err != nil || status != http.StatusAccepted {
-			r.lost.Add(1)
+		for pause := r.dice.between(50*time.Millisecond, latest); ; pause = retryPause {
+			if until(r.ctx, time.Now().Add(pause)) != nil {
+				return
+			}
+			if status, err := r.pass(r.ctx, n); err == nil && status == http.StatusAccepted {
+				return
+			}
 		}
 	})
 }
