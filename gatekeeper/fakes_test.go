@@ -34,7 +34,9 @@ type world struct {
 
 	now      time.Time
 	policies []*policy.Compiled
+	asked    int // how often the policies were asked for
 	key      policy.Authority
+	roots    map[string]string // trust roots, by name; absent: cannot be read
 
 	tags   map[string]string // staging: repository:tag to digest
 	golden map[string]string // repository:tag to digest
@@ -86,7 +88,7 @@ func newWorld(t *testing.T, policies ...string) *world {
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	w := &world{
 		t: t, now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), tags: map[string]string{}, golden: map[string]string{}, copied: map[string]bool{},
-		signed: map[string]bool{}, fail: map[string]error{}, attested: map[string]time.Time{},
+		signed: map[string]bool{}, fail: map[string]error{}, attested: map[string]time.Time{}, roots: map[string]string{},
 	}
 	if w.key, err = policy.NewAuthority(text); err != nil {
 		t.Fatal(err)
@@ -94,22 +96,29 @@ func newWorld(t *testing.T, policies ...string) *world {
 	if len(policies) == 0 {
 		policies = []string{enforce}
 	}
+	w.apply(policies...)
+	return w
+}
+
+// apply puts policies in force, instead of those before.
+func (w *world) apply(policies ...string) {
+	w.t.Helper()
+	w.policies = nil
 	for _, p := range policies {
 		if p == "" {
 			continue
 		}
-		parsed, err := policyfile.Parse("test.yaml", []byte(p), func(string) ([]byte, error) { return text, nil })
+		parsed, err := policyfile.Parse("test.yaml", []byte(p), func(string) ([]byte, error) { return w.key.PublicKey, nil })
 		if err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
 		w.policies = append(w.policies, parsed[0].Compiled)
 	}
-	return w
 }
 
 func (w *world) gate() *gatekeeper.Gate {
 	return gatekeeper.New(gatekeeper.Deps{
-		Policies: func() []*policy.Compiled { return w.policies }, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
+		Policies: func() []*policy.Compiled { w.asked++; return w.policies }, TrustRoots: w, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
 		Signatures: w, Scanner: w, Promoter: w, Attester: w, Observer: w, Turns: w,
 		Now: func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, Log: slog.New(slog.DiscardHandler),
 	})
@@ -278,6 +287,15 @@ func (w *world) ReadImage(_ context.Context, s policy.Subject) (policy.Image, er
 		})
 	}
 	return image, w.fail["image"]
+}
+
+func (w *world) Fingerprint(_ context.Context, name string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if fingerprint, ok := w.roots[name]; ok {
+		return fingerprint, nil
+	}
+	return "", errOutage
 }
 
 func (w *world) CollectSigned(ctx context.Context, s policy.Subject, authorities []policy.Authority) (gatekeeper.Signed, error) {

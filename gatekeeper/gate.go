@@ -25,6 +25,7 @@ type Deps struct {
 	// Policies returns the policies in force. It is called once for each
 	// judgement.
 	Policies   func() []*policy.Compiled
+	TrustRoots TrustRoots
 	Ledger     Ledger
 	History    History
 	Waker      Waker
@@ -59,6 +60,9 @@ func New(deps Deps) *Gate {
 func (g *Gate) Process(ctx context.Context, p Push) (Progress, error) {
 	if p.Tag == "" {
 		return g.wakeSubject(ctx, p)
+	}
+	if p.Golden {
+		return g.reverify(ctx, p)
 	}
 	note, err := g.overtaken(ctx, p)
 	if err != nil {
@@ -138,9 +142,19 @@ func (g *Gate) wakeSubject(ctx context.Context, p Push) (Progress, error) {
 	return Progress{}, nil
 }
 
-// judge decides about a pinned push, records the decision and carries it out.
+// judge judges a pinned push, and says what by. That is looked up first: what
+// changes meanwhile is then noticed later, at worst once too often.
 func (g *Gate) judge(ctx context.Context, p Push) (Progress, error) {
-	d, err := g.decide(ctx, p)
+	matching := g.matching(p)
+	by := g.judgedBy(ctx, matching)
+	progress, err := g.judgeBy(ctx, p, matching)
+	progress.JudgedBy = by
+	return progress, err
+}
+
+// judgeBy decides about a pinned push, records the decision and carries it out.
+func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled) (Progress, error) {
+	d, err := g.decide(ctx, p, matching)
 	switch {
 	case errors.Is(err, errLarge):
 		return Progress{Large: true}, nil

@@ -53,6 +53,12 @@ type ImageReader interface {
 	ReadImage(ctx context.Context, s policy.Subject) (policy.Image, error)
 }
 
+// TrustRoots tells what the trust roots of the configuration hold.
+type TrustRoots interface {
+	// Fingerprint names what a trust root holds now, as it would be believed.
+	Fingerprint(ctx context.Context, name string) (string, error)
+}
+
 // Signed is everything signed that was found for a subject.
 type Signed struct {
 	Signatures   []policy.Signature

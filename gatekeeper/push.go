@@ -18,8 +18,8 @@ type Push struct {
 	ReceivedAt time.Time `json:"receivedAt"`
 	Attempt    int       `json:"attempt"` // how many times judging it failed with an error so far in a row
 
-	// Golden says that the push was promoted: it is judged again, and nothing
-	// else is done.
+	// Golden says that the push was promoted, completely: golden tags point,
+	// or pointed, to it. It is judged again without any effect.
 	Golden bool `json:"-"`
 	// Slow says that the push may take long without holding up others.
 	Slow bool `json:"-"`
@@ -35,11 +35,11 @@ type Progress struct {
 	Again time.Time
 	// Reason is a sentence for operators; set with VerdictError.
 	Reason string
-	// JudgedBy names the policies, and the trust roots they name, that the
-	// push was judged by. Empty when it was not judged.
+	// JudgedBy names what the push was judged by, see JudgedBy; empty when
+	// that is not known, and when no policy was asked.
 	JudgedBy string
 	// Large says that the image is too large to be judged among others:
-	// nothing was done, and Slow has to be set first.
+	// nothing was done, and Push.Slow has to be set first.
 	Large bool
 }
 

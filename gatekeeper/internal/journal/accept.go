@@ -90,7 +90,7 @@ func (j *Journal) commit(batch []commit) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	results := make([]commitResult, len(batch))
-	j.deps.Reached("accept")
+	j.deps.Reached(stepAccept)
 	err := j.engine.intakeTx(ctx, func(tx db) error {
 		in := &intake{journal: j, tx: tx}
 		for i, c := range batch {
@@ -102,7 +102,7 @@ func (j *Journal) commit(batch []commit) {
 		}
 		return in.finish(ctx)
 	})
-	j.deps.Reached("accepted")
+	j.deps.Reached(stepAccepted)
 	for i, c := range batch {
 		if err != nil {
 			results[i] = commitResult{err: fmt.Errorf("commit pushes: %w", err)}
@@ -218,7 +218,7 @@ func (in *intake) hurryOvertaken(ctx context.Context, ids []int64) error {
 		SELECT p.id, p.job_id FROM pushes n JOIN pushes p ON p.source = n.source AND p.repository = n.repository AND p.tag = n.tag
 		WHERE n.id IN (` + valuesOf("?", len(ids)) + `) AND n.tag <> '' AND p.id < n.id AND p.digest <> n.digest
 		AND p.state IN ('judging', 'retrying', 'pending') ORDER BY p.id`)
-	_, err := in.journal.hurry(ctx, in.tx, priorityFresh, query, anys(ids)...)
+	_, err := in.journal.hurry(ctx, in.tx, newerArrived, query, anys(ids)...)
 	return err
 }
 

@@ -30,8 +30,8 @@ func (j *Journal) RecordDecision(ctx context.Context, d gatekeeper.Decision) (in
 	if err != nil {
 		return 0, err
 	}
-	j.deps.Reached("decide")
-	defer j.deps.Reached("decided")
+	j.deps.Reached(stepDecide)
+	defer j.deps.Reached(stepDecided)
 	var policies strings.Builder
 	policies.WriteString(",")
 	for _, r := range d.Results {
@@ -93,6 +93,8 @@ func (j *Journal) unpackEvidence(body []byte) (*policy.Evidence, error) {
 
 // RecordGolden implements gatekeeper.Ledger. Repeating it changes nothing.
 func (j *Journal) RecordGolden(ctx context.Context, decision int64, refs []gatekeeper.GoldenReference) error {
+	j.deps.Reached(stepGolden)
+	defer j.deps.Reached(stepGoldenThere)
 	return j.engine.inTx(ctx, func(tx db) error {
 		for _, r := range refs {
 			err := tx.exec(ctx, `

@@ -50,6 +50,25 @@ type Deps struct {
 	Reached func(step string)
 }
 
+// The steps that Deps.Reached is told about: before and after each commit.
+const (
+	stepAccept      = "accept"
+	stepAccepted    = "accepted"
+	stepBegin       = "begin"
+	stepBegun       = "begun"
+	stepDecide      = "decide"
+	stepDecided     = "decided"
+	stepGolden      = "record-golden"
+	stepGoldenThere = "golden-recorded"
+	stepFinish      = "finish"
+	stepFinished    = "finished"
+)
+
+// Steps lists what Deps.Reached is told about, in the order of a promotion.
+func Steps() []string {
+	return []string{stepAccept, stepAccepted, stepBegin, stepBegun, stepDecide, stepDecided, stepGolden, stepGoldenThere, stepFinish, stepFinished}
+}
+
 // Journal is the storage on SQLite, for one process, or PostgreSQL, for any
 // number of them. It is safe for concurrent use.
 type Journal struct {

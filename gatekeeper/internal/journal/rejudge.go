@@ -8,18 +8,19 @@ import (
 )
 
 // Rejudge has those pushes judged again that were judged by something else
-// than what is in force now: of each tag the newest, unless it waits already.
-// What is golden is verified again, and stays golden. It returns how many.
+// than what is in force now: of each tag the newest, unless it has not been
+// looked at yet. What is golden is verified again, and stays golden. An empty
+// answer leaves a push alone. It returns how many.
 func (j *Journal) Rejudge(ctx context.Context, judgedBy func(source, repository, tag string) string) (int, error) {
-	const states = "state IN ('retrying', 'pending', 'rejected', 'error', 'promoted')"
-	n, err := j.hurryPages(ctx, states, nil, func(c candidate) (int, bool) {
-		if c.judgedBy == "" || c.judgedBy == judgedBy(c.source, c.repository, c.tag) {
-			return 0, false
+	const states = "state IN ('judging', 'retrying', 'pending', 'rejected', 'error', 'promoted')"
+	n, err := j.hurryPages(ctx, states, nil, func(c candidate) (reason, bool) {
+		switch by := judgedBy(c.source, c.repository, c.tag); {
+		case by == "" || by == c.judgedBy:
+			return reason{}, false
+		case c.state == string(policy.VerdictPromoted):
+			return nowReverified, true
 		}
-		if c.state == string(policy.VerdictPromoted) {
-			return priorityReverify, true
-		}
-		return priorityReconcile, true
+		return somethingElse, true
 	})
 	if err != nil {
 		return n, fmt.Errorf("judge again what changed policies affect: %w", err)
@@ -37,13 +38,13 @@ type candidate struct {
 const hurryBatch = 500
 
 // hurryPages looks through the newest pushes of tags that a condition holds
-// for, and has those looked at that choose gives a priority.
-func (j *Journal) hurryPages(ctx context.Context, where string, args []any, choose func(candidate) (priority int, yes bool)) (n int, err error) {
+// for, and has those looked at that choose has a reason for.
+func (j *Journal) hurryPages(ctx context.Context, where string, args []any, choose func(candidate) (why reason, yes bool)) (n int, err error) {
 	query := `SELECT id, source, repository, tag, state, judged_by FROM pushes p WHERE ` + where + ` AND tag <> '' AND id > ?
 		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id > p.id)
 		ORDER BY id LIMIT ?`
 	for last := int64(0); ; {
-		chosen, seen := map[int][]int64{}, 0
+		chosen, seen := map[reason][]int64{}, 0
 		page := append(append([]any{}, args...), last, hurryBatch)
 		err := j.engine.each(ctx, query, page, func(r row) error {
 			var c candidate
@@ -51,16 +52,16 @@ func (j *Journal) hurryPages(ctx context.Context, where string, args []any, choo
 				return err
 			}
 			last, seen = c.id, seen+1
-			if priority, yes := choose(c); yes {
-				chosen[priority] = append(chosen[priority], c.id)
+			if why, yes := choose(c); yes {
+				chosen[why] = append(chosen[why], c.id)
 			}
 			return nil
 		})
 		if err != nil {
 			return n, err
 		}
-		for priority, ids := range chosen {
-			woken, err := j.hurryThese(ctx, priority, ids)
+		for why, ids := range chosen {
+			woken, err := j.hurryThese(ctx, why, ids)
 			if err != nil {
 				return n, err
 			}
@@ -72,10 +73,10 @@ func (j *Journal) hurryPages(ctx context.Context, where string, args []any, choo
 	}
 }
 
-func (j *Journal) hurryThese(ctx context.Context, priority int, ids []int64) (n int, err error) {
+func (j *Journal) hurryThese(ctx context.Context, why reason, ids []int64) (n int, err error) {
 	err = j.engine.inTx(ctx, func(tx db) error {
 		query := j.engine.locked("SELECT id, job_id FROM pushes WHERE id IN (" + valuesOf("?", len(ids)) + ") ORDER BY id")
-		n, err = j.hurry(ctx, tx, priority, query, anys(ids)...)
+		n, err = j.hurry(ctx, tx, why, query, anys(ids)...)
 		return err
 	})
 	return n, err

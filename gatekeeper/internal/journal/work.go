@@ -136,11 +136,11 @@ func (w *worker) Work(ctx context.Context, job *river.Job[judgeArgs]) error {
 
 // set stores the outcome, even while the service is being stopped.
 func (j *Journal) set(ctx context.Context, job *river.Job[judgeArgs], t turnOf, n next) error {
-	j.deps.Reached("finish")
+	j.deps.Reached(stepFinish)
 	if err := j.finish(context.WithoutCancel(ctx), job, t, n); err != nil {
 		return fmt.Errorf("finish push %d: %w", t.push.ID, err)
 	}
-	j.deps.Reached("finished")
+	j.deps.Reached(stepFinished)
 	return nil
 }
 
@@ -187,31 +187,39 @@ type turnOf struct {
 	state    string
 	problem  string
 	judgedBy string
-	wakes    int64 // those after it are seen by finish
-	current  bool  // the job is the one that looks after the push
+	wakes    int64 // those after it are seen by finish, as are rechecks
+	rechecks int64
+	current  bool // the job is the one that looks after the push
 }
 
 // begin reads the push and how often it was woken. What is woken later than
 // this is seen by finish.
 func (j *Journal) begin(ctx context.Context, job *river.Job[judgeArgs]) (t turnOf, err error) {
-	j.deps.Reached("begin")
+	j.deps.Reached(stepBegin)
+	defer j.deps.Reached(stepBegun)
 	err = j.engine.inTx(ctx, func(tx db) error {
 		var jobID sql.NullInt64
-		query := j.engine.locked("SELECT " + pushColumns + ", state, problem, judged_by, wakes, job_id FROM pushes WHERE id = ?")
-		t.push, err = scanPush(tx.row(ctx, query, job.Args.PushID), &t.state, &t.problem, &t.judgedBy, &t.wakes, &jobID)
+		query := j.engine.locked("SELECT " + pushColumns + ", state, problem, judged_by, wakes, rechecks, job_id FROM pushes WHERE id = ?")
+		t.push, err = scanPush(tx.row(ctx, query, job.Args.PushID), &t.state, &t.problem, &t.judgedBy, &t.wakes, &t.rechecks, &jobID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil // forgotten meanwhile
 		}
 		if err != nil {
 			return err
 		}
-		t.push.Golden = t.state == string(policy.VerdictPromoted)
 		t.push.Slow = job.Queue == laneSlow
-		if t.current = jobID.Valid && jobID.Int64 == job.ID; !t.current || t.state != stateQueued {
+		t.current = jobID.Valid && jobID.Int64 == job.ID
+		switch {
+		case !t.current:
 			return nil
+		case t.state == string(policy.VerdictPromoted):
+			// One that a policy in audit mode said yes to is not golden.
+			return tx.row(ctx, "SELECT EXISTS (SELECT 1 FROM golden WHERE push_id = ?)", t.push.ID).Scan(&t.push.Golden)
+		case t.state == stateQueued:
+			t.state = stateJudging
+			return tx.exec(ctx, "UPDATE pushes SET state = ? WHERE id = ?", stateJudging, t.push.ID)
 		}
-		t.state = stateJudging
-		return tx.exec(ctx, "UPDATE pushes SET state = ? WHERE id = ?", stateJudging, t.push.ID)
+		return nil
 	})
 	return t, err
 }
@@ -296,9 +304,9 @@ func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], t turnO
 	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
 	defer cancel()
 	return j.engine.inTx(ctx, func(tx db) error {
-		var wakes, wokenAt int64
-		query := j.engine.locked("SELECT wakes, woken_at FROM pushes WHERE id = ?")
-		if err := tx.row(ctx, query, t.push.ID).Scan(&wakes, &wokenAt); err != nil {
+		var wakes, wokenAt, rechecks int64
+		query := j.engine.locked("SELECT wakes, woken_at, rechecks FROM pushes WHERE id = ?")
+		if err := tx.row(ctx, query, t.push.ID).Scan(&wakes, &wokenAt, &rechecks); err != nil {
 			return err
 		}
 		if mine, err := j.mine(ctx, tx, job); err != nil || !mine {
@@ -307,6 +315,8 @@ func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], t turnO
 		n := n // the transaction may run again
 		priority := priorityAgain
 		switch settled := settling(time.Unix(0, wokenAt), j.deps.Now()); {
+		case rechecks != t.rechecks && n.state != stateDone && n.state != string(policy.VerdictSuperseded):
+			n.again, priority = j.deps.Now(), priorityReconcile
 		case !wakeable(n.state):
 		case wakes != t.wakes:
 			n.again, priority = j.deps.Now(), priorityFresh
@@ -414,17 +424,31 @@ func (j *Journal) Wake(ctx context.Context, source, repository, digest string) (
 }
 
 func (j *Journal) wake(ctx context.Context, tx db, source, repository, digest string) (int, error) {
-	return j.hurry(ctx, tx, priorityFresh, j.engine.locked(`
+	return j.hurry(ctx, tx, evidenceArrived, j.engine.locked(`
 		SELECT id, job_id FROM pushes p WHERE source = ? AND repository = ? AND digest = ? AND tag <> ''
 		AND state IN ('queued', 'judging', 'retrying', 'pending', 'rejected', 'error')
 		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id > p.id)
 		ORDER BY id`), source, repository, digest)
 }
 
+// reason is why a push is looked at before its time.
+type reason struct {
+	priority int
+	wakes    bool // something arrived in the registry, and may not be visible yet
+}
+
+// Why pushes are looked at again.
+var ( //nolint:gochecknoglobals // as good as constants
+	evidenceArrived = reason{priority: priorityFresh, wakes: true}
+	newerArrived    = reason{priority: priorityFresh, wakes: true}
+	somethingElse   = reason{priority: priorityReconcile}
+	nowReverified   = reason{priority: priorityReverify}
+)
+
 // hurry has the pushes that a query selects looked at now: a job that waits is
 // made due, a push without one gets one, and for one that is being looked at
-// the count of wakes tells the worker to look again. It returns how many.
-func (j *Journal) hurry(ctx context.Context, tx db, priority int, query string, args ...any) (int, error) {
+// a count tells the worker to look again. It returns how many.
+func (j *Journal) hurry(ctx context.Context, tx db, why reason, query string, args ...any) (int, error) {
 	type target struct {
 		id  int64
 		job sql.NullInt64
@@ -451,14 +475,17 @@ func (j *Journal) hurry(ctx context.Context, tx db, priority int, query string, 
 	if len(waiting) > 0 {
 		err := tx.exec(ctx, "UPDATE river_job SET state = 'available', priority = CASE WHEN priority < ? THEN priority ELSE ? END, scheduled_at = "+
 			j.engine.rank("0")+" WHERE state IN ('available', 'scheduled', 'retryable') AND id IN ("+valuesOf("?", len(waiting))+")",
-			append([]any{priority, priority}, anys(waiting)...)...)
+			append([]any{why.priority, why.priority}, anys(waiting)...)...)
 		if err != nil {
 			return 0, err
 		}
 	}
-	if err := j.enqueue(ctx, tx, jobless, func(int) place { return place{lane: laneFast, priority: priority} }); err != nil {
+	if err := j.enqueue(ctx, tx, jobless, func(int) place { return place{lane: laneFast, priority: why.priority} }); err != nil {
 		return 0, err
 	}
-	return len(all), tx.exec(ctx, "UPDATE pushes SET wakes = wakes + 1, woken_at = ? WHERE id IN ("+valuesOf("?", len(all))+")",
-		append([]any{j.deps.Now().UnixNano()}, anys(all)...)...)
+	these := " WHERE id IN (" + valuesOf("?", len(all)) + ")"
+	if !why.wakes {
+		return len(all), tx.exec(ctx, "UPDATE pushes SET rechecks = rechecks + 1"+these, anys(all)...)
+	}
+	return len(all), tx.exec(ctx, "UPDATE pushes SET wakes = wakes + 1, woken_at = ?"+these, append([]any{j.deps.Now().UnixNano()}, anys(all)...)...)
 }

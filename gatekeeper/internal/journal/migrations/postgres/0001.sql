@@ -13,6 +13,7 @@ CREATE TABLE pushes (
   problem     text    NOT NULL DEFAULT '',
   wakes       bigint  NOT NULL DEFAULT 0, -- how often evidence arrived
   woken_at    bigint  NOT NULL DEFAULT 0, -- when it did last
+  rechecks    bigint  NOT NULL DEFAULT 0, -- how often there was another reason to judge it again
   job_id      bigint,                     -- the one job that will look at it; null: none
   judged_by   text    NOT NULL DEFAULT '' -- the policies in force and their trust roots
 );
