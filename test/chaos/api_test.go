@@ -24,8 +24,21 @@ type decision struct {
 	Verdict   string
 	DecidedAt time.Time
 	Note      string
-	Findings  []struct{ Reason string }
+	Findings  []finding
+	Results   []struct{ Findings []finding }
 	Golden    []goldenReference
+}
+
+// finding is one rule's answer.
+type finding struct{ Check, Rule, Outcome, Reason string }
+
+// findings are those of the decision and of its policies.
+func (d decision) findings() []finding {
+	all := slices.Clone(d.Findings)
+	for _, r := range d.Results {
+		all = append(all, r.Findings...)
+	}
+	return all
 }
 
 // goldenReference is a golden tag that was written, or what one points to.

@@ -159,14 +159,15 @@ func (a *auditor) push(ref reference, m made, newest bool) {
 	}
 }
 
-// record checks that a push in the journal has one final verdict.
+// record checks that a push in the journal has one final verdict. A refusal is
+// one more when another reason for it was found since, in new evidence.
 func (a *auditor) record(name string, r record) {
 	promotions := 0
 	for i, d := range r.decisions {
 		if d.Verdict == "promoted" {
 			promotions++
 		}
-		if i > 0 && final(d.Verdict) && d.Verdict == r.decisions[i-1].Verdict {
+		if i > 0 && final(d.Verdict) && d.Verdict == r.decisions[i-1].Verdict && slices.Equal(d.findings(), r.decisions[i-1].findings()) {
 			add(&a.duplicates, "%s: %s twice in a row: %s", name, d.Verdict, story([]record{r}))
 		}
 	}
@@ -296,6 +297,9 @@ func story(records []record) string {
 		var verdicts []string
 		for _, d := range r.decisions {
 			text := fmt.Sprintf("%s %s", d.DecidedAt.Format("05.000"), d.Verdict)
+			if d.Verdict == "rejected" {
+				text += fmt.Sprintf(" %v", d.findings())
+			}
 			if d.Note != "" {
 				text += " (" + d.Note + ")"
 			}
