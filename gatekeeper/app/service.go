@@ -27,6 +27,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/reconcile"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
@@ -52,7 +53,8 @@ type service struct {
 	verifier *confined.Pool
 	watcher  *policyset.Watcher
 	gate     *gatekeeper.Gate
-	late     *lateAttester // signs with a key of a service; nil when there is none
+	walkers  map[string]*reconcile.Reconciler // by source
+	late     *lateAttester                    // signs with a key of a service; nil when there is none
 	webhooks net.Listener
 	admin    net.Listener // the same as webhooks when the addresses are the same
 	servers  map[net.Listener]http.Handler
@@ -115,6 +117,9 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if svc.gate, err = s.gate(all); err != nil {
 		return nil, err
 	}
+	svc.walkers = s.walkers(walkDeps{
+		registries: registries, journal: svc.journal, golden: svc.journal, policies: s.policies.Compiled, observer: metrics, log: log,
+	})
 	if err := svc.attest(ctx, all.promoter()); err != nil {
 		return nil, err
 	}
@@ -124,7 +129,7 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 // journalDeps sets up the journal as the configuration says.
 func (svc *service) journalDeps(reached func(step string)) journal.Deps {
 	c := svc.setup.config
-	deps := journal.Deps{Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep), Reached: reached}
+	deps := journal.Deps{Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep), Reached: reached, Tasks: svc.setup.reconcileTasks(svc.walk)}
 	if c.Storage.PasswordFile != "" || c.Storage.PasswordEnv != "" {
 		deps.Password = c.Storage.Password
 	}
@@ -194,7 +199,8 @@ func (svc *service) metrics(registerer *prometheus.Registry) (*telemetry.Metrics
 	}
 	dir := svc.setup.config.Scanner.Database.Dir
 	return telemetry.New(telemetry.Deps{
-		Registerer: registerer, Sources: svc.setup.config.SourceNames(), Outcomes: outcomes, Registries: names,
+		Registerer: registerer, Sources: svc.setup.config.SourceNames(), Reconciled: svc.setup.reconciled(),
+		Outcomes: outcomes, Registries: names,
 		Policies: svc.setup.policies.Compiled, State: svc.journal,
 		Database: func() (time.Time, bool) {
 			s, err := database.Describe(dir)

@@ -69,10 +69,8 @@ type Registry struct {
 	CAFile        string         `yaml:"caFile" json:"caFile,omitempty" jsonschema:"description=PEM certificates to trust instead of the system's"`
 	Auth          Auth           `yaml:"auth" json:"auth,omitzero"`
 	Notifications *Notifications `yaml:"notifications" json:"notifications,omitempty"`
+	Reconcile     *Reconcile     `yaml:"reconcile" json:"reconcile,omitempty"`
 	Limits        Limits         `yaml:"limits" json:"limits,omitzero"`
-
-	// Not supported yet; refused when set.
-	Reconcile any `yaml:"reconcile" json:"-"`
 }
 
 // Auth says how to authenticate to a registry. Without anything, the
@@ -137,11 +135,12 @@ const (
 	defaultEvidence = "16MiB"
 )
 
-// SourceNames lists the registries that report pushes.
+// SourceNames lists the registries whose pushes are judged: those that report
+// them, and those that are only looked at.
 func (c *Config) SourceNames() []string {
 	var names []string
 	for _, r := range c.Registries {
-		if r.Notifications != nil {
+		if r.Notifications != nil || r.Reconcile != nil {
 			names = append(names, r.Name)
 		}
 	}

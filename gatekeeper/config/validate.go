@@ -147,7 +147,7 @@ func (v *validator) registries() {
 		v.registry(at, r)
 	}
 	if len(v.c.SourceNames()) == 0 && !v.auditOnly {
-		v.failf("$.registries", "none reports pushes; give the source registry a notifications section")
+		v.failf("$.registries", "none is a source; give the source registry a notifications section, or a reconcile section when it cannot report pushes")
 	}
 }
 
@@ -165,9 +165,7 @@ func (v *validator) name(path, name string, seen map[string]bool) {
 func (v *validator) registry(at string, r Registry) {
 	v.registryURL(at+".url", r.URL)
 	v.auth(at+".auth", r.Auth)
-	if r.Reconcile != nil {
-		v.failf(at+".reconcile", "is not supported yet; remove it")
-	}
+	v.reconcile(at+".reconcile", r)
 	if r.Limits.RequestsPerSecond < 0 {
 		v.failf(at+".limits.requestsPerSecond", "is negative; write a positive number")
 	}

@@ -69,7 +69,7 @@ type request struct {
 
 // do sends a request and returns the response, whose body the caller closes.
 func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
-	if err := checkRepository(r.repository); err != nil {
+	if err := r.check(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -19,6 +19,7 @@ type Limits struct {
 	Concurrent        int     // requests under way at a time; 16
 	Referrers         int     // entries of one referrers list; 1,000
 	Tags              int     // tags of one repository; 10,000
+	Repositories      int     // repositories of the registry; 100,000
 
 	// HeaderTimeout is how long an answer may take to begin, the connection
 	// included; a minute. What was uploaded may take five times as long: the
@@ -51,6 +52,7 @@ func (l Limits) withDefaults() Limits {
 	l.Concurrent = cmp.Or(l.Concurrent, 16)
 	l.Referrers = cmp.Or(l.Referrers, 1000)
 	l.Tags = cmp.Or(l.Tags, 10_000)
+	l.Repositories = cmp.Or(l.Repositories, 100_000)
 	l.HeaderTimeout = cmp.Or(l.HeaderTimeout, time.Minute)
 	l.IdleTimeout = cmp.Or(l.IdleTimeout, 30*time.Second)
 	l.ReadTimeout = cmp.Or(l.ReadTimeout, 2*time.Minute)
@@ -63,7 +65,7 @@ func (l Limits) withDefaults() Limits {
 type LimitError struct {
 	Subject string // what was read
 	Limit   int64
-	Unit    string // "bytes", "referrers", "tags", "layers", "manifests", "pages"
+	Unit    string // "bytes", "referrers", "tags", "repositories", "layers", "manifests", "pages"
 }
 
 // Error names the limit.

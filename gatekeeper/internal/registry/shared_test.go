@@ -19,7 +19,8 @@ import (
 
 func TestMain(m *testing.M) {
 	// Connections that are kept open are not left behind by anybody.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreTopFunction("github.com/docker/go-events.(*Broadcaster).run")) // Distribution leaves it behind
 }
 
 // held is a registry that answers once everybody has asked.
