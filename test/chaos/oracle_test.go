@@ -29,7 +29,8 @@ type audit struct {
 	verdicts map[string]int // final ones, of pushes
 }
 
-func (a *audit) clean() bool { return len(a.problems()) == 0 }
+// healed says whether nothing is wrong that time can mend.
+func (a *audit) healed() bool { return len(a.lost)+len(a.undecided)+len(a.wrong) == 0 }
 
 // problems lists everything that is wrong, by its kind.
 func (a *audit) problems() []string {

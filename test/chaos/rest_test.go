@@ -17,7 +17,7 @@ func (sc *scene) rest(tb testing.TB, pushes []made) world {
 	known, since := -1, time.Now()
 	for {
 		w := sc.look(tb, pushes)
-		if len(w.decisions) != known || !inspect(w).clean() {
+		if len(w.decisions) != known || !inspect(w).healed() {
 			known, since = len(w.decisions), time.Now()
 		}
 		if time.Since(since) > sc.quiet || until(ctx, time.Now().Add(sc.quiet/5)) != nil {
