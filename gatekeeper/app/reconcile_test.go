@@ -18,6 +18,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/reconcile"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry/registrytest"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
@@ -83,7 +84,7 @@ policies: %[1]s/policies
 	if err != nil {
 		t.Fatal(err)
 	}
-	registries, err := s.registries(unobserved{})
+	registries, err := s.registries(registry.Deps{Observer: unobserved{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,9 +110,10 @@ type Evidence struct {
 type Scanner struct {
 	Database   Database        `yaml:"database" json:"database,omitzero"`
 	Timeout    policy.Duration `yaml:"timeout" json:"timeout,omitempty" jsonschema:"type=string,description=for one platform of an image; 10m when left out"`
-	Memory     string          `yaml:"memory" json:"memory,omitempty" jsonschema:"description=address space of one scan; 4GiB when left out"`
+	Memory     string          `yaml:"memory" json:"memory,omitempty" jsonschema:"description=address space of one scan\\, of which half may be written to; 4GiB when left out"`
 	MaxSize    string          `yaml:"maxSize" json:"maxSize,omitempty" jsonschema:"description=compressed layers of one platform; 8GiB when left out"`
-	Concurrent int             `yaml:"concurrent" json:"concurrent,omitempty" jsonschema:"minimum=0,description=scans at a time; 2 when left out"`
+	Disk       string          `yaml:"disk" json:"disk,omitempty" jsonschema:"description=room on disk for one scan\\, layers compressed and unpacked; five times maxSize when left out"`
+	Concurrent int             `yaml:"concurrent" json:"concurrent,omitempty" jsonschema:"minimum=0,description=scans at a time\\, of which those of images of 1GiB and more leave one to others; 2 when left out"`
 }
 
 // Database is the vulnerability database.

@@ -143,6 +143,7 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"too much evidence", "policies:", "evidence: {maxSize: 1GiB}\npolicies:", "evidence.maxSize: \"1GiB\" is no size up to 32MiB"},
 		{"too many entries", "policies:", "evidence: {maxEntries: 5000}\npolicies:", "evidence.maxEntries: 5000 is out of range"},
 		{"a duration that is none", "maxAge: 24h", "maxAge: tomorrow", "14:"},
+		{"a disk that is no size", "scanner: {", "scanner: {disk: much, ", `scanner.disk: "much" is no size`},
 		{"a database URL that is none", "https://mirror.example.com/v6/latest.json", "mirror", "scanner.database.url: is no URL"},
 		{"no policies", "policies: /etc/gatekeeper/policies\n", "", "policies: is missing"},
 		{"no source", "    notifications: {format: distribution, secretFile: /run/secrets/staging}\n", "", "none is a source; give the source registry a notifications section, or a reconcile section"},

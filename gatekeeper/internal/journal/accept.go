@@ -218,7 +218,7 @@ func (in *intake) hurryOvertaken(ctx context.Context, ids []int64) error {
 		SELECT p.id, p.job_id FROM pushes n JOIN pushes p ON p.source = n.source AND p.repository = n.repository AND p.tag = n.tag
 		WHERE n.id IN (` + valuesOf("?", len(ids)) + `) AND n.tag <> '' AND p.id < n.id AND p.digest <> n.digest
 		AND p.state IN ('judging', 'retrying', 'pending') ORDER BY p.id`)
-	_, err := in.journal.hurry(ctx, in.tx, newerArrived, query, anys(ids)...)
+	_, err := in.journal.hurry(ctx, in.tx, newerArrived(), query, anys(ids)...)
 	return err
 }
 

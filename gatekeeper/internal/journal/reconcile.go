@@ -68,7 +68,7 @@ func (j *Journal) reconcile(ctx context.Context, found []notifications.Push, new
 			return err
 		}
 		query := j.engine.locked("SELECT id, job_id FROM pushes WHERE id IN (" + valuesOf("?", len(failed)) + ") AND state = 'error' ORDER BY id")
-		_, err = j.hurry(ctx, tx, somethingElse, query, anys(failed)...)
+		_, err = j.hurry(ctx, tx, somethingElse(), query, anys(failed)...)
 		return err
 	})
 	return missed, err
@@ -116,7 +116,7 @@ func (j *Journal) newest(ctx context.Context, on db, found []notifications.Push)
 // LookAgain has the pushes of a source that wait for evidence looked at, since
 // the notification of what arrived may be lost. It returns how many.
 func (j *Journal) LookAgain(ctx context.Context, source string) (int, error) {
-	n, err := j.hurryPages(ctx, "source = ? AND state = 'pending'", []any{source}, func(candidate) (reason, bool) { return somethingElse, true })
+	n, err := j.hurryPages(ctx, "source = ? AND state = 'pending'", []any{source}, func(candidate) (reason, bool) { return somethingElse(), true })
 	if err != nil {
 		return n, fmt.Errorf("look again at what waits of %s: %w", source, err)
 	}

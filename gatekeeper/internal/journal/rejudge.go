@@ -18,9 +18,9 @@ func (j *Journal) Rejudge(ctx context.Context, judgedBy func(source, repository,
 		case by == "" || by == c.judgedBy:
 			return reason{}, false
 		case c.state == string(policy.VerdictPromoted):
-			return nowReverified, true
+			return nowReverified(), true
 		}
-		return somethingElse, true
+		return somethingElse(), true
 	})
 	if err != nil {
 		return n, fmt.Errorf("judge again what changed policies affect: %w", err)

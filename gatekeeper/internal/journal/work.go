@@ -424,7 +424,7 @@ func (j *Journal) Wake(ctx context.Context, source, repository, digest string) (
 }
 
 func (j *Journal) wake(ctx context.Context, tx db, source, repository, digest string) (int, error) {
-	return j.hurry(ctx, tx, evidenceArrived, j.engine.locked(`
+	return j.hurry(ctx, tx, evidenceArrived(), j.engine.locked(`
 		SELECT id, job_id FROM pushes p WHERE source = ? AND repository = ? AND digest = ? AND tag <> ''
 		AND state IN ('queued', 'judging', 'retrying', 'pending', 'rejected', 'error')
 		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id > p.id)
@@ -438,12 +438,10 @@ type reason struct {
 }
 
 // Why pushes are looked at again.
-var ( //nolint:gochecknoglobals // as good as constants
-	evidenceArrived = reason{priority: priorityFresh, wakes: true}
-	newerArrived    = reason{priority: priorityFresh, wakes: true}
-	somethingElse   = reason{priority: priorityReconcile}
-	nowReverified   = reason{priority: priorityReverify}
-)
+func evidenceArrived() reason { return reason{priority: priorityFresh, wakes: true} }
+func newerArrived() reason    { return reason{priority: priorityFresh, wakes: true} }
+func somethingElse() reason   { return reason{priority: priorityReconcile} }
+func nowReverified() reason   { return reason{priority: priorityReverify} }
 
 // hurry has the pushes that a query selects looked at now: a job that waits is
 // made due, a push without one gets one, and for one that is being looked at

@@ -87,7 +87,7 @@ func (c *client) ping(ctx context.Context) (challenge, error) {
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusUnauthorized {
 		// Whatever it says is no word about a repository.
-		refused := &Error{Registry: c.name, Operation: operation, StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp, c.now)}
+		refused := &Error{Registry: c.name, Operation: operation, StatusCode: resp.StatusCode, Wait: retryAfter(resp, c.now)}
 		return challenge{}, errors.Join(refused, resp.Body.Close())
 	}
 	asked := challengeOf(resp.Header)

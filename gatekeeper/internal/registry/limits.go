@@ -15,8 +15,8 @@ import (
 // Limits bound what is read from a registry, how long it may take and how fast
 // it is asked. A zero value means the default.
 type Limits struct {
-	RequestsPerSecond float64 // unlimited when zero
-	Concurrent        int     // requests under way at a time; 16
+	RequestsPerSecond float64 // of all replicas, see Share; unlimited when zero
+	Concurrent        int     // requests under way at a time, of all replicas; 16
 	Referrers         int     // entries of one referrers list; 1,000
 	Tags              int     // tags of one repository; 10,000
 	Repositories      int     // repositories of the registry; 100,000
@@ -32,7 +32,8 @@ type Limits struct {
 	// ReadTimeout is how long the whole body of what is read into memory may
 	// take: a manifest, a page of a list, a small blob; two minutes.
 	ReadTimeout time.Duration
-	// ListTimeout is how long all pages of a list may take; five minutes.
+	// ListTimeout is how long all pages of a list may take; five minutes. To
+	// wait for a turn counts here, and in no other limit.
 	ListTimeout time.Duration
 }
 

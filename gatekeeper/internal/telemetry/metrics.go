@@ -50,6 +50,8 @@ type Metrics struct {
 	pushToVerdict  *prometheus.HistogramVec
 	stages         *prometheus.HistogramVec
 	requests       *prometheus.CounterVec
+	retries        *prometheus.CounterVec
+	circuits       *prometheus.GaugeVec
 	blobBytes      *prometheus.CounterVec
 	reconcileFound *prometheus.CounterVec
 	reloadFailed   prometheus.Gauge
@@ -73,7 +75,11 @@ func New(deps Deps) (*Metrics, error) {
 			[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}, "policy", "verdict"),
 		stages: histogram("gatekeeper_stage_seconds", "Time taken by a stage of a judgement.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}, "stage"),
-		requests:  counter("gatekeeper_registry_requests_total", "Requests to registries, by status code.", "registry", "code"),
+		requests: counter("gatekeeper_registry_requests_total", "Requests to registries, by status code.", "registry", "code"),
+		retries:  counter("gatekeeper_registry_retries_total", "Requests that were sent again within one call.", "registry"),
+		circuits: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatekeeper_registry_circuit_open", Help: "1 while a registry or its token server does not answer and nothing is sent to it.",
+		}, []string{"registry"}),
 		blobBytes: counter("gatekeeper_blob_bytes_total", "Bytes of blobs read from (in) and written to (out) registries.", "registry", "direction"),
 		reloadFailed: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gatekeeper_policy_reload_failed",
@@ -87,7 +93,7 @@ func New(deps Deps) (*Metrics, error) {
 	}
 	m.initialise()
 	for _, c := range []prometheus.Collector{
-		m.notifications, m.decisions, m.findings, m.pushToVerdict, m.stages, m.requests, m.blobBytes, m.reconcileFound, m.reconciledAt, m.reloadFailed, newCollector(deps),
+		m.notifications, m.decisions, m.findings, m.pushToVerdict, m.stages, m.requests, m.retries, m.circuits, m.blobBytes, m.reconcileFound, m.reconciledAt, m.reloadFailed, newCollector(deps),
 	} {
 		if err := deps.Registerer.Register(c); err != nil {
 			return nil, err
@@ -118,6 +124,8 @@ func (m *Metrics) initialise() {
 		for _, code := range codes() {
 			m.requests.WithLabelValues(registry, code)
 		}
+		m.retries.WithLabelValues(registry)
+		m.circuits.WithLabelValues(registry)
 		m.blobBytes.WithLabelValues(registry, "in")
 		m.blobBytes.WithLabelValues(registry, "out")
 	}
@@ -240,6 +248,20 @@ func code(status int) string {
 		return text
 	}
 	return otherCode
+}
+
+// RegistryRetry implements registry.Health.
+func (m *Metrics) RegistryRetry(registry string) {
+	m.retries.WithLabelValues(registry).Inc()
+}
+
+// RegistryCircuit implements registry.Health.
+func (m *Metrics) RegistryCircuit(registry string, open bool) {
+	value := 0.0
+	if open {
+		value = 1
+	}
+	m.circuits.WithLabelValues(registry).Set(value)
 }
 
 // BlobBytes implements registry.Observer.

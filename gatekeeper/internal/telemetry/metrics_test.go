@@ -131,6 +131,8 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 		`gatekeeper_exceptions{policy="services",state="expired"}`:                              1,
 		`gatekeeper_scanner_database_age_seconds{}`:                                             3600,
 		`gatekeeper_registry_requests_total{code="200",registry="golden"}`:                      0,
+		`gatekeeper_registry_retries_total{registry="golden"}`:                                  0,
+		`gatekeeper_registry_circuit_open{registry="golden"}`:                                   0,
 		`gatekeeper_blob_bytes_total{direction="out",registry="golden"}`:                        0,
 		`gatekeeper_reconcile_missed_total{source="staging"}`:                                   0,
 		`gatekeeper_policy_reload_failed{}`:                                                     0,
@@ -167,6 +169,27 @@ func TestReconciling(t *testing.T) {
 	}
 	if n, err := testutil.GatherAndCount(s.registry, "gatekeeper_reconcile_last_success_timestamp_seconds"); n != 1 || err != nil {
 		t.Errorf("%d series, %v", n, err)
+	}
+}
+
+func TestHowRegistriesDo(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, nil)
+	s.metrics.RegistryRetry("golden")
+	s.metrics.RegistryCircuit("golden", true)
+	for series, want := range map[string]float64{
+		`gatekeeper_registry_retries_total{registry="golden"}`:  1,
+		`gatekeeper_registry_circuit_open{registry="golden"}`:   1,
+		`gatekeeper_registry_circuit_open{registry="staging"}`:  0,
+		`gatekeeper_registry_retries_total{registry="staging"}`: 0,
+	} {
+		if got := s.value(t, series); got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
+	}
+	s.metrics.RegistryCircuit("golden", false)
+	if got := s.value(t, `gatekeeper_registry_circuit_open{registry="golden"}`); got != 0 {
+		t.Errorf("closed again it is %v", got)
 	}
 }
 
