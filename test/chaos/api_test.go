@@ -115,23 +115,25 @@ func (a api) golden(ctx context.Context, repository string) (map[string]string, 
 
 var queued = regexp.MustCompile(`(?m)^gatekeeper_queue_pushes\{state="(\w+)"\} (\S+)$`)
 
-// open counts the pushes that have no final verdict yet.
-func (a api) open(ctx context.Context) (int, error) {
+// open counts the pushes that have no final verdict yet, by their state.
+func (a api) open(ctx context.Context) (map[string]int, error) {
 	body, err := a.get(ctx, "/metrics")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	lines := queued.FindAllSubmatch(body, -1)
 	if lines == nil {
-		return 0, fmt.Errorf("gatekeeper_queue_pushes is not among the metrics:\n%s", body)
+		return nil, fmt.Errorf("gatekeeper_queue_pushes is not among the metrics:\n%s", body)
 	}
-	open := 0
+	open := map[string]int{}
 	for _, line := range lines {
 		n, err := strconv.ParseFloat(string(line[2]), 64)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		open += int(n)
+		if n > 0 {
+			open[string(line[1])] = int(n)
+		}
 	}
 	return open, nil
 }

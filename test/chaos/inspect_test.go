@@ -71,7 +71,7 @@ func TestInspect(t *testing.T) {
 			return p
 		}(), "lost: push 0"},
 		{"a push waits", newPast().pushed(signed, "c", "app").decided(1, signed, "c", "pending"), "without a final verdict: push 0"},
-		{"the queue is not empty", func() *past { p := good(); p.open = 1; return p }(), "without a final verdict: 1 pushes"},
+		{"the queue is not empty", func() *past { p := good(); p.open = map[string]int{"judging": 1}; return p }(), "without a final verdict: in the queue are map[judging:1]"},
 		{"refused twice", good().decided(2, signed, "b", "rejected"), "duplicate: push 1"},
 		{"refused in two records", good().decided(3, signed, "b", "rejected"), "duplicate: push 1"},
 		{"refused, and superseded in another record", good().decided(3, signed, "b", "superseded"), ""},

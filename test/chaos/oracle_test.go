@@ -14,7 +14,7 @@ type world struct {
 	golden       map[string]*goldenRepository
 	remembered   map[string]map[string]string // the golden tags of each repository, by the gatekeeper's own history
 	acknowledged func(digest string) bool     // whether a gatekeeper answered 202 for a push
-	open         int                          // pushes without a final verdict
+	open         map[string]int               // pushes without a final verdict, by state
 	wait         time.Duration
 }
 
@@ -94,8 +94,8 @@ func inspect(w world) *audit {
 	for repository, g := range a.golden {
 		a.repository(repository, g)
 	}
-	if a.open > 0 {
-		add(&a.undecided, "%d pushes are still in the queue", a.open)
+	if len(a.open) > 0 {
+		add(&a.undecided, "in the queue are %v", a.open)
 	}
 	return &a.audit
 }

@@ -59,7 +59,9 @@ func (sc *scene) ask(ctx context.Context, w *world) (err error) {
 		if err != nil {
 			return fmt.Errorf("gatekeeper %d: %w", i, err)
 		}
-		w.open = max(w.open, open)
+		if len(open) > 0 {
+			w.open = open
+		}
 	}
 	return nil
 }
