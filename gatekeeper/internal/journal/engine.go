@@ -47,13 +47,15 @@ type engine interface {
 
 // replicas are the processes that share an engine.
 type replicas interface {
-	// beat says that a process is alive and takes back what dead ones had. It
-	// returns how many are alive, and whether this one was taken for dead.
+	// beat says that a process is alive and takes back the turns of dead ones.
+	// It returns how many are alive, and whether this one was taken for dead.
 	beat(ctx context.Context, id string) (alive int, lapsed bool, err error)
-	// leave takes back what this process has.
+	// leave says that a process is at work no more.
 	leave(ctx context.Context, id string) error
 	// marked is a query for the jobs that a process is said to work on.
 	marked(id string) (query string, args []any)
+	// orphaned is a query for the jobs that dead processes work on.
+	orphaned() (query string, args []any)
 	// turn tries to take the turn of a key; one holder has it at a time.
 	turn(ctx context.Context, id, key, holder string) (taken bool, err error)
 	endTurn(ctx context.Context, holder string) error

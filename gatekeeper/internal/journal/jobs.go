@@ -138,6 +138,9 @@ type place struct {
 	rank int64
 }
 
+// rankOf is the rank of a job that was queued with one.
+func rankOf(job *river.Job[judgeArgs]) int64 { return job.ScheduledAt.Unix() }
+
 // enqueue queues jobs for pushes, each at its place, and makes them the ones
 // that look after the pushes.
 func (j *Journal) enqueue(ctx context.Context, tx db, pushes []int64, at func(i int) place) error {
@@ -168,4 +171,28 @@ func (j *Journal) enqueue(ctx context.Context, tx db, pushes []int64, at func(i 
 		return fmt.Errorf("give pushes their jobs: %w", err)
 	}
 	return nil
+}
+
+// replace puts new jobs in the place of those that are marked as running and
+// that nobody works on. Periodic work waits for its next time.
+func (j *Journal) replace(ctx context.Context, tx db, running []int64) error {
+	these, args := " IN ("+valuesOf("?", len(running))+")", anys(running)
+	var pushes []int64
+	var places []place
+	query := j.engine.locked("SELECT p.id, j.queue, j.priority FROM pushes p JOIN river_job j ON j.id = p.job_id WHERE j.state = 'running' AND j.id" + these + " ORDER BY p.id")
+	err := tx.each(ctx, query, args, func(r row) error {
+		var push int64
+		var p place
+		err := r.Scan(&push, &p.lane, &p.priority)
+		pushes, places = append(pushes, push), append(places, p)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("find the pushes of %d jobs: %w", len(running), err)
+	}
+	if err := j.enqueue(ctx, tx, pushes, func(i int) place { return places[i] }); err != nil {
+		return err
+	}
+	return tx.exec(ctx, "UPDATE river_job SET state = 'discarded', finalized_at = "+j.engine.rank("CAST(? AS bigint)")+" WHERE state = 'running' AND id"+these,
+		append([]any{j.deps.Now().Unix()}, args...)...)
 }

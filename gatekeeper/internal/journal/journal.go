@@ -184,7 +184,7 @@ func (j *Journal) newQueue() error {
 		return err
 	}
 	id := host[:min(len(host), 63)] + "-" + strings.ToLower(rand.Text())
-	j.replica = newReplica(id, j.engine, j.deps.Log, j.deps.Replicas)
+	j.replica = j.newReplica(id)
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, &worker{journal: j}); err != nil {
 		return err

@@ -213,8 +213,8 @@ func (p *postgres) jobs(c jobsConfig) (jobs, error) {
 	})
 }
 
-// beat implements engine. What processes had that are dead goes back: their
-// jobs, their turns, and the leadership.
+// beat implements engine. The turns and the leadership of dead processes go
+// back.
 func (p *postgres) beat(ctx context.Context, id string) (alive int, lapsed bool, err error) {
 	err = p.inTx(ctx, func(tx db) error {
 		// Without the row others have taken back what was this process's.
@@ -236,12 +236,9 @@ func (p *postgres) beat(ctx context.Context, id string) (alive int, lapsed bool,
 	return alive, lapsed, p.inTx(ctx, func(tx db) error { return takeBack(ctx, tx) })
 }
 
-// takeBack gives what nobody has any more to whoever comes first. The last of
-// attempted_by is who works on a job.
+// takeBack gives what nobody has any more to whoever comes first.
 func takeBack(ctx context.Context, tx db) error {
 	for _, query := range []string{
-		`UPDATE river_job SET state = 'available' WHERE state = 'running'
-		 AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = attempted_by[array_upper(attempted_by, 1)])`,
 		"DELETE FROM turns t WHERE NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = t.replica)",
 		"DELETE FROM river_leader l WHERE NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = l.leader_id)",
 	} {
@@ -250,6 +247,12 @@ func takeBack(ctx context.Context, tx db) error {
 		}
 	}
 	return nil
+}
+
+// orphaned implements engine; the last of attempted_by is who works on a job.
+func (p *postgres) orphaned() (string, []any) {
+	return `SELECT id FROM river_job WHERE state = 'running'
+		AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = attempted_by[array_upper(attempted_by, 1)])`, nil
 }
 
 func (p *postgres) leave(ctx context.Context, id string) error {

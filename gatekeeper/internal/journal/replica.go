@@ -26,6 +26,10 @@ type replica struct {
 	engine engine
 	log    *slog.Logger
 	alive  func(int) // told how many processes there are, when that changes
+	// replace puts new jobs in the place of running ones. Whoever still works
+	// on an old one has no say any more: neither here, nor in River, which
+	// changes a job that is marked as running whoever it is that runs it.
+	replace func(ctx context.Context, tx db, jobs []int64) error
 
 	mu      sync.Mutex
 	running map[int64]context.CancelFunc // jobs under way
@@ -38,8 +42,11 @@ type replica struct {
 	turns atomic.Int64
 }
 
-func newReplica(id string, e engine, log *slog.Logger, alive func(int)) *replica {
-	return &replica{id: id, engine: e, log: log, alive: alive, running: map[int64]context.CancelFunc{}, given: map[string]bool{}}
+func (j *Journal) newReplica(id string) *replica {
+	return &replica{
+		id: id, engine: j.engine, log: j.deps.Log, alive: j.deps.Replicas, replace: j.replace,
+		running: map[int64]context.CancelFunc{}, given: map[string]bool{},
+	}
 }
 
 // enter and leave frame the work on a job. The context ends when this process
@@ -110,17 +117,34 @@ func (r *replica) beat(ctx context.Context) (alive int, lapsed bool, err error) 
 	if alive, lapsed, err = r.engine.beat(ctx, r.id); err != nil {
 		return 0, false, err
 	}
-	return alive, lapsed, joined(r.giveTurns(ctx), r.releaseLost(ctx))
+	return alive, lapsed, joined(r.giveTurns(ctx), r.takeUp(ctx))
 }
 
-// releaseLost makes jobs available that are marked as this process's, twice in
-// a row, and that it does not work on.
-func (r *replica) releaseLost(ctx context.Context) error {
-	marked, err := r.marked(ctx)
+// takeUp has jobs done anew that nobody works on: those of dead processes, and
+// those of which the database says, twice in a row, that this process works
+// on them, and it does not: their outcome could not be stored.
+func (r *replica) takeUp(ctx context.Context) error {
+	query, args := r.engine.marked(r.id)
+	marked, err := numbers(ctx, r.engine, query, args)
 	if err != nil {
 		return err
 	}
+	lost := r.lost(marked)
+	return r.engine.inTx(ctx, func(tx db) error {
+		query, args := r.engine.orphaned()
+		orphans, err := numbers(ctx, tx, query, args)
+		if err != nil || len(orphans)+len(lost) == 0 {
+			return err
+		}
+		r.log.WarnContext(ctx, "work that nobody is at is taken up again", slog.Int("of_dead_processes", len(orphans)), slog.Int("not_stored", len(lost)))
+		return r.replace(ctx, tx, append(orphans, lost...))
+	})
+}
+
+// lost returns the suspects of the last time that are still among the marked.
+func (r *replica) lost(marked []int64) []int64 {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	suspects, lost := map[int64]bool{}, []int64{}
 	for _, id := range marked {
 		if r.running[id] != nil {
@@ -132,21 +156,13 @@ func (r *replica) releaseLost(ctx context.Context) error {
 		}
 	}
 	r.suspects = suspects
-	r.mu.Unlock()
-	if len(lost) == 0 {
-		return nil
-	}
-	r.log.WarnContext(ctx, "jobs whose outcome could not be stored are taken up again", slog.Int("jobs", len(lost)))
-	return r.engine.inTx(ctx, func(tx db) error {
-		return tx.exec(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running' AND id IN ("+valuesOf("?", len(lost))+")", anys(lost)...)
-	})
+	return lost
 }
 
-// marked lists the jobs that the database says this process works on.
-func (r *replica) marked(ctx context.Context) ([]int64, error) {
+// numbers reads a column of numbers.
+func numbers(ctx context.Context, on db, query string, args []any) ([]int64, error) {
 	var ids []int64
-	query, args := r.engine.marked(r.id)
-	return ids, r.engine.each(ctx, query, args, func(row row) error {
+	return ids, on.each(ctx, query, args, func(row row) error {
 		var id int64
 		err := row.Scan(&id)
 		ids = append(ids, id)

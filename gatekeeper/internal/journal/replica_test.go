@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
@@ -35,21 +37,88 @@ func TestProcessesShareTheWork(t *testing.T) {
 	first, second := newProcessor(), newProcessor()
 	run(t, all[0], first)
 	run(t, all[1], second)
-	for i := range 8 { // as many as one process cannot hold
-		accept(t, all[i%2], pushOf(fmt.Sprintf("v%d", i), digest("a")))
+	const pushes = 12
+	for i := range pushes {
+		accept(t, all[0], pushTo(fmt.Sprintf("team/app-%d", i), "v1"))
 	}
-	// What one accepted the other looks at, and nothing comes twice.
+	// Each has some of them at a time: the other cannot have them all.
+	held := []call{first.next(t), second.next(t)}
 	seen := map[string]bool{}
-	for len(seen) < 8 {
-		for _, p := range []*processor{first, second} {
-			c := p.next(t)
-			if seen[c.push.Tag] {
-				t.Errorf("%s is looked at twice", c.push.Tag)
+	for {
+		for _, c := range held {
+			if seen[c.push.Repository] {
+				t.Errorf("%s is looked at twice", c.push.Repository)
 			}
-			seen[c.push.Tag] = true
+			seen[c.push.Repository] = true
 			c.verdict(policy.VerdictPromoted)
 		}
+		if len(seen) == pushes {
+			return
+		}
+		held = []call{nextOf(t, first, second)}
 	}
+}
+
+// nextOf waits for the next push that one of two processes works on.
+func nextOf(t *testing.T, first, second *processor) call {
+	t.Helper()
+	timer := time.NewTimer(20 * time.Second)
+	defer timer.Stop()
+	select {
+	case c := <-first.calls:
+		return c
+	case c := <-second.calls:
+		return c
+	case <-timer.C:
+		t.Fatal("no push is processed")
+		return call{}
+	}
+}
+
+// What a process says that others took for dead does not count, and does not
+// end the work of who took it over.
+func TestWhoWasTakenForDeadHasNoSay(t *testing.T) {
+	t.Parallel()
+	location := postgresLocation(t)
+	d := deps(t)
+	d.Workers = 1
+	open2 := func() (*journal.Journal, *processor) {
+		j, p := open(t, location, d), newProcessor()
+		t.Cleanup(func() { closeJournal(t, j) })
+		run(t, j, p)
+		return j, p
+	}
+	j, p := open2()
+	accept(t, j, pushOf("v1", digest("a")))
+	dead := p.next(t)
+	conn, err := pgx.Connect(t.Context(), location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := conn.Exec(t.Context(), "UPDATE river_job SET attempted_by = '{dead}' WHERE state = 'running'"); err != nil {
+		t.Fatal(err)
+	}
+	_, other := open2() // the first one is busy
+	alive := other.next(t)
+	if alive.push.ID != dead.push.ID {
+		t.Fatalf("%+v", alive.push)
+	}
+	dead.verdict(policy.VerdictRejected)
+	// The first process is done with it, and has told the queue so, by the
+	// time it has worked on many others.
+	for i := range 20 {
+		tag := fmt.Sprintf("w%d", i)
+		accept(t, j, pushOf(tag, digest("b")))
+		p.next(t).verdict(policy.VerdictRejected)
+		awaitState(t, j, tag, "rejected")
+	}
+	alive.verdict(policy.VerdictPromoted)
+	awaitState(t, j, "v1", "promoted")
 }
 
 // Over all processes a turn is one holder's.

@@ -156,6 +156,10 @@ func (s *sqlite) marked(string) (string, []any) {
 	return "SELECT id FROM river_job WHERE state = 'running'", nil
 }
 
+// orphaned implements engine: those of the process before were taken back when
+// the file was opened.
+func (s *sqlite) orphaned() (string, []any) { return "SELECT id FROM river_job WHERE 1 = 0", nil }
+
 func (s *sqlite) turn(context.Context, string, string, string) (bool, error) { return true, nil }
 
 func (s *sqlite) endTurn(context.Context, string) error { return nil }

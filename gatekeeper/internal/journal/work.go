@@ -110,7 +110,10 @@ func (w *worker) Work(ctx context.Context, job *river.Job[judgeArgs]) error {
 	if job.Queue == laneFast {
 		crowded, step := j.crowds.join(t.push.Source + "/" + t.push.Repository)
 		if crowded {
-			return j.set(ctx, job, t, next{state: t.state, attempt: t.push.Attempt, problem: t.problem, judgedBy: t.judgedBy, lane: laneSlow, priority: job.Priority, again: j.deps.Now()})
+			return j.set(ctx, job, t, next{
+				state: t.state, attempt: t.push.Attempt, problem: t.problem, judgedBy: t.judgedBy, again: j.deps.Now(),
+				lane: laneSlow, priority: job.Priority, rank: rankOf(job),
+			})
 		}
 		defer step()
 	}
@@ -233,6 +236,7 @@ type next struct {
 	again    time.Time // zero: not by itself
 	lane     string    // empty: the fast one
 	priority int       // zero: by what it is looked at again for
+	rank     int64     // when it is looked at again at once
 }
 
 func (j *Journal) next(t turnOf, progress gatekeeper.Progress, err error) next {
@@ -305,12 +309,13 @@ func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], t turnO
 	defer cancel()
 	return j.engine.inTx(ctx, func(tx db) error {
 		var wakes, wokenAt, rechecks int64
-		query := j.engine.locked("SELECT wakes, woken_at, rechecks FROM pushes WHERE id = ?")
-		if err := tx.row(ctx, query, t.push.ID).Scan(&wakes, &wokenAt, &rechecks); err != nil {
+		var jobID sql.NullInt64
+		query := j.engine.locked("SELECT wakes, woken_at, rechecks, job_id FROM pushes WHERE id = ?")
+		if err := tx.row(ctx, query, t.push.ID).Scan(&wakes, &wokenAt, &rechecks, &jobID); err != nil {
 			return err
 		}
-		if mine, err := j.mine(ctx, tx, job); err != nil || !mine {
-			return err
+		if jobID.Int64 != job.ID {
+			return nil // this process was taken for dead, and another is at it
 		}
 		n := n // the transaction may run again
 		priority := priorityAgain
@@ -337,17 +342,6 @@ func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], t turnO
 
 // finishTimeout bounds how long an outcome may take to store.
 const finishTimeout = 30 * time.Second
-
-// mine says whether a job is still this process's: it may have been taken for
-// dead, and somebody else be at work on it by now.
-func (j *Journal) mine(ctx context.Context, tx db, job *river.Job[judgeArgs]) (bool, error) {
-	var mine bool
-	err := tx.row(ctx, j.engine.locked("SELECT state = 'running' AND attempt = ? FROM river_job WHERE id = ?"), job.Attempt, job.ID).Scan(&mine)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return mine, err
-}
 
 // settleTime is how long after its notification a tag may still be invisible.
 // CNCF Distribution v3 reports a push before it writes the tag (manifests.Put,
@@ -385,7 +379,7 @@ func (j *Journal) schedule(ctx context.Context, tx db, push int64, n next, prior
 	}
 	lane := cmp.Or(n.lane, laneFast)
 	if !n.again.After(j.deps.Now()) {
-		return j.enqueue(ctx, tx, []int64{push}, func(int) place { return place{lane: lane, priority: priority} })
+		return j.enqueue(ctx, tx, []int64{push}, func(int) place { return place{lane, priority, n.rank} })
 	}
 	ids, err := j.jobs.insert(ctx, tx, []river.InsertManyParams{{
 		Args: judgeArgs{PushID: push}, InsertOpts: &river.InsertOpts{ScheduledAt: n.again, Queue: lane, Priority: priority},
