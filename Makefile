@@ -9,7 +9,7 @@ RACE_FLAGS ?= -timeout 20m
 export CGO_ENABLED ?= $(shell $(GO) env CGO_ENABLED)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-once test attacks race lint chart-test keyless-test bench fuzz check tidy clean
+.PHONY: help build demo demo-once test attacks race lint chart-test keyless-test chaos bench fuzz check tidy clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,8 @@ test: ## Unit and end-to-end tests; the latter build the registry and the cosign
 	@echo "Testing; the first time this builds a registry, a cosign client and the gatekeeper, which takes minutes ..."
 	@# Not from the cache: the end-to-end tests build the product themselves.
 	$(GO) test -count=1 -timeout 30m ./...
+	@# The short form; see the target chaos.
+	cd test/chaos && $(GO) test -count=1 -timeout 10m ./...
 
 attacks: ## Run the tests of published attacks and count them
 	@out=$$(mktemp) || exit 1; trap 'rm -f "$$out"' EXIT; status=0; \
@@ -44,7 +46,7 @@ race: ## The tests of concurrent code under the race detector; needs a C compile
 	CGO_ENABLED=1 $(GO) test -race $(RACE_FLAGS) $(RACE)
 
 # Modules of their own, so that their dependencies are not the product's.
-TEST_MODULES := test/chart test/keyless
+TEST_MODULES := test/chart test/keyless test/chaos
 
 lint: $(TOOLS)/golangci-lint ## The linter
 	$(TOOLS)/golangci-lint run ./...
@@ -63,6 +65,16 @@ chart-test: ## Render the Helm chart and check it against the Kubernetes API typ
 keyless-test: ## Compare with both cosigns, with a Sigstore on this machine; the first time this builds five programs
 	cd test/keyless && $(GO) test -count=1 -timeout 30m ./...
 
+# What docs/chaos.md has figures of; the environment can change it.
+CHAOS_PUSHES   ?= 2000
+CHAOS_SECONDS  ?= 240
+CHAOS_REPLICAS ?= 3
+
+chaos: ## Push while processes are killed and networks fail, about ten minutes; prints what got lost, twice or wrong
+	@mkdir -p bin
+	cd test/chaos && CHAOS_PUSHES=$(CHAOS_PUSHES) CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_REPLICAS=$(CHAOS_REPLICAS) \
+		$(GO) test -count=1 -timeout 40m -artifacts -outputdir $(CURDIR)/bin -v ./...
+
 bench: ## Compare with a script around cosign, a scanner and crane; prints requests and ratios
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench
 
@@ -77,6 +89,7 @@ tidy: ## Tidy every module
 	$(GO) mod tidy
 	cd test/chart && $(GO) mod tidy
 	cd test/keyless && $(GO) mod tidy
+	cd test/chaos && $(GO) mod tidy
 
 clean: ## Remove what was built
 	rm -rf bin .tools

@@ -355,6 +355,18 @@ func TestANewerPushOvertakes(t *testing.T) {
 		w.process(second)
 		w.wantGolden(map[string]string{"team-a/app:v1": "b"})
 	})
+	t.Run("and a third, before a crash lets the first be finished", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, movable())
+		first := w.push("team-a/app", "v1", "a")
+		w.push("team-a/app", "v1", "b")
+		w.process(first)
+		recorded := len(w.decisions)
+		w.push("team-a/app", "v1", "c")
+		if progress := w.process(first); progress.Verdict != policy.VerdictSuperseded || len(w.decisions) != recorded {
+			t.Errorf("%+v, and %d decisions instead of %d", progress, len(w.decisions), recorded)
+		}
+	})
 	t.Run("while the first is copied, though no notification came yet", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, movable())

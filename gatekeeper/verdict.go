@@ -153,9 +153,10 @@ func (d *Decision) sameAs(other Decision) bool {
 	return bytes.Equal(mine, theirs) && sameResults(d.Results, other.Results)
 }
 
-// ownNote is the note, unless it only tells that there was a decision before.
+// ownNote is the note, unless it only tells that there was a decision before,
+// or which of several newer pushes it was that was seen first.
 func (d *Decision) ownNote() string {
-	if d.Note == judgedAgain {
+	if d.Note == judgedAgain || d.Verdict == policy.VerdictSuperseded {
 		return ""
 	}
 	return d.Note

@@ -98,31 +98,40 @@ func (s *Stack) Judge(tb testing.TB, image string) string {
 	return string(answer)
 }
 
-// Serve starts the gatekeeper, or starts it again.
-func (s *Stack) Serve(tb testing.TB) {
-	tb.Helper()
-	s.ServeWith(tb)
-}
+// Addresses are where a gatekeeper listens, as URLs.
+type Addresses struct{ Webhooks, Admin string }
 
-// ServeWith starts the gatekeeper with another program before it in its
-// command line, which becomes it in the end.
-func (s *Stack) ServeWith(tb testing.TB, before ...string) {
+// Serve starts a gatekeeper with a configuration and waits until it listens.
+// Another program before it in its command line becomes it in the end.
+func Serve(tb testing.TB, config string, before ...string) (*Process, Addresses) {
 	tb.Helper()
-	type listening struct{ Webhooks, Admin string }
-	var addrs listening
 	find := func(line string) (string, bool) {
 		if !strings.Contains(line, `"msg":"listening"`) {
 			return "", false
 		}
 		return line, true
 	}
-	var line string
-	args := append(slices.Clone(before), Gatekeeper(tb), "serve", "--config", s.Path("gatekeeper.yaml"), "--log-format", "json")
-	s.Process, line = Start(tb, find, nil, args[0], args[1:]...)
-	if err := json.Unmarshal([]byte(line), &addrs); err != nil {
+	args := append(slices.Clone(before), Gatekeeper(tb), "serve", "--config", config, "--log-format", "json")
+	process, line := Start(tb, find, nil, args[0], args[1:]...)
+	var at Addresses
+	if err := json.Unmarshal([]byte(line), &at); err != nil {
 		tb.Fatalf("read the line that names the addresses: %v\n%s", err, line)
 	}
-	s.Webhooks, s.Admin = "http://"+addrs.Webhooks, "http://"+addrs.Admin
+	return process, Addresses{Webhooks: "http://" + at.Webhooks, Admin: "http://" + at.Admin}
+}
+
+// Serve starts the gatekeeper, or starts it again.
+func (s *Stack) Serve(tb testing.TB) {
+	tb.Helper()
+	s.ServeWith(tb)
+}
+
+// ServeWith starts the gatekeeper with another program before it.
+func (s *Stack) ServeWith(tb testing.TB, before ...string) {
+	tb.Helper()
+	var at Addresses
+	s.Process, at = Serve(tb, s.Path("gatekeeper.yaml"), before...)
+	s.Webhooks, s.Admin = at.Webhooks, at.Admin
 	target, err := url.Parse(s.Webhooks)
 	if err != nil {
 		tb.Fatal(err)

@@ -113,8 +113,14 @@ func Gatekeeper(tb testing.TB) string {
 // Main runs the tests of a package and removes what was built for them.
 func Main(m *testing.M) {
 	code := m.Run()
+	Clean()
+	os.Exit(code)
+}
+
+// Clean removes what was built for the tests, for those whose TestMain does
+// more than Main.
+func Clean() {
 	if binary.path != "" {
 		_ = os.RemoveAll(filepath.Dir(binary.path))
 	}
-	os.Exit(code)
 }
