@@ -34,6 +34,12 @@ type Stack struct {
 	Dir             string
 	Keys            KeyPair
 	Process         *Process
+
+	// What may be set before Configure and Serve.
+	Program  string   // the product; built from this tree when empty
+	Env      []string // for the product, in addition to the test's
+	Storage  string   // the journal's URL; a SQLite file in Dir when empty
+	Settings string   // more of the configuration, as YAML
 }
 
 // KeyPair is where a key pair is kept.
@@ -71,7 +77,7 @@ func (s *Stack) Configure(tb testing.TB, policy string) {
 	s.Write(tb, "gatekeeper.yaml", fmt.Sprintf(`apiVersion: gatekeeper/v1alpha1
 kind: Configuration
 listen: {webhooks: "127.0.0.1:0", admin: "127.0.0.1:0"}
-storage: {url: "sqlite://%[1]s/gatekeeper.db"}
+storage: {%[4]s}
 registries:
   - name: staging
     url: http://%[2]s
@@ -79,7 +85,14 @@ registries:
   - name: golden
     url: http://%[3]s
 policies: "%[1]s/policies"
-`, s.Dir, s.Staging, s.Golden))
+%[5]s`, s.Dir, s.Staging, s.Golden, s.storage(), s.Settings))
+}
+
+func (s *Stack) storage() string {
+	if s.Storage == "" {
+		return fmt.Sprintf(`url: "sqlite://%s"`, s.Path("gatekeeper.db"))
+	}
+	return fmt.Sprintf(`url: %q, dir: %q`, s.Storage, s.Dir)
 }
 
 // Judge asks for a judgement of an image without effect, and returns the
@@ -108,8 +121,11 @@ func (s *Stack) Serve(tb testing.TB) {
 		}
 		return line, true
 	}
+	if s.Program == "" {
+		s.Program = Gatekeeper(tb)
+	}
 	var line string
-	s.Process, line = Start(tb, find, nil, Gatekeeper(tb), "serve", "--config", s.Path("gatekeeper.yaml"), "--log-format", "json")
+	s.Process, line = Start(tb, find, s.Env, s.Program, "serve", "--config", s.Path("gatekeeper.yaml"), "--log-format", "json")
 	if err := json.Unmarshal([]byte(line), &addrs); err != nil {
 		tb.Fatalf("read the line that names the addresses: %v\n%s", err, line)
 	}

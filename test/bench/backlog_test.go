@@ -1,0 +1,82 @@
+package bench_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/test/harness"
+)
+
+// atOnce is how many pushes one notification reports.
+const atOnce = 500
+
+// BenchmarkBacklog queues many pushes while the registry is too slow for any
+// of them to be judged, one repository with a tenth of them and a thousand
+// with the rest, and prints the memory of the service as the queue grows. Then
+// the registry recovers and one more image is pushed, to another repository:
+// how long its verdict takes and how much of the backlog was through by then
+// say whether it overtook.
+func BenchmarkBacklog(b *testing.B) {
+	for _, e := range engines() {
+		b.Run(e.name, func(b *testing.B) {
+			n := setting(b, "GATEKEEPER_BENCH_BACKLOG", 100_000)
+			staging, golden := newRegistry(b, time.Minute), newRegistry(b, recovered)
+			images := newFactory(b, staging)
+			s := serve(b, images, golden, e.storage(b), "")
+			b.Cleanup(func() { staging.setPace(0) })
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(memory(b, s, "VmRSS"), "MiB-idle")
+			start := time.Now()
+			for queued := 0; queued < n; {
+				var pushes []push
+				for ; len(pushes) < atOnce && queued < n; queued++ {
+					pushes = append(pushes, images.image(b, backlogged(queued), fmt.Sprintf("v%d", queued)))
+				}
+				reportPushes(b, s, pushes...)
+				if queued == n/100 || queued == n/10 || queued == n {
+					b.ReportMetric(memory(b, s, "VmRSS"), fmt.Sprintf("MiB-at-%d", queued))
+				}
+			}
+			b.ReportMetric(float64(n)/time.Since(start).Seconds(), "queued/s")
+			staging.setPace(recovered)
+			overtake(b, s, images, golden)
+			b.ReportMetric(memory(b, s, "VmHWM"), "MiB-most")
+		})
+	}
+}
+
+// recovered is what an answer takes of a registry that is well.
+const recovered = 20 * time.Millisecond
+
+// patience is how long a fresh push may take to become golden.
+const patience = 3 * time.Minute
+
+// backlogged is the repository of the n-th push of the backlog.
+func backlogged(n int) string {
+	if n%10 == 0 {
+		return "busy/app"
+	}
+	return fmt.Sprintf("team-%d/app", n%1000)
+}
+
+// overtake pushes a fresh image and reports what becomes of it.
+func overtake(b *testing.B, s *harness.Stack, images *factory, golden *registry) {
+	b.Helper()
+	fresh := images.image(b, "fresh/app", "v1")
+	before, start := golden.tags(), time.Now()
+	reportPushes(b, s, fresh)
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !golden.has(fresh) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			b.Errorf("the fresh push waits for the backlog: not golden after %s, %d others are", patience, golden.tags()-before)
+			return
+		}
+	}
+	b.ReportMetric(time.Since(start).Seconds(), "fresh-s")
+	b.ReportMetric(float64(golden.tags()-before-1), "backlog-before-fresh")
+}
