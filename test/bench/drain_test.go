@@ -43,13 +43,7 @@ func drain(b *testing.B, n, replicas int) (rate float64) {
 		services[i] = serve(b, images, golden, storage, "")
 	}
 	b.Cleanup(func() { staging.setPace(0) })
-	for queued := 0; queued < n; {
-		var pushes []push
-		for ; len(pushes) < atOnce && queued < n; queued++ {
-			pushes = append(pushes, images.image(b, fmt.Sprintf("team-%d/app", queued%1000), fmt.Sprintf("v%d", queued)))
-		}
-		reportPushes(b, services[0], pushes...)
-	}
+	queue(b, services[0], images, 0, n, func(i int) string { return fmt.Sprintf("team-%d/app", i%1000) })
 	complete := golden.await(n)
 	before := processorTimes(b, services)
 	start := time.Now()
