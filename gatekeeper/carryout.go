@@ -126,11 +126,23 @@ func (g *Gate) tag(ctx context.Context, d *Decision, s policy.Subject, r policy.
 func (g *Gate) turn(ctx context.Context, to policy.Promotion) (release func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	release, err = g.destinations.lock(waiting, to.Registry+"/"+to.Repository)
+	key := to.Registry + "/" + to.Repository
+	unlock, err := g.destinations.lock(waiting, key)
 	if err != nil {
-		return nil, fmt.Errorf("another promotion to %s/%s is under way: %w", to.Registry, to.Repository, err)
+		return nil, fmt.Errorf("another promotion to %s is under way: %w", key, err)
 	}
-	return release, nil
+	if g.Turns == nil {
+		return unlock, nil
+	}
+	end, err := g.Turns.Turn(waiting, key)
+	if err != nil {
+		unlock()
+		return nil, fmt.Errorf("wait for other promotions to %s: %w", key, err)
+	}
+	return func() {
+		end()
+		unlock()
+	}, nil
 }
 
 func (g *Gate) attest(ctx context.Context, d Decision, r policy.Result) error {
@@ -191,26 +203,31 @@ const settleTime = 10 * time.Second
 // overtakenAtTheEnd asks the journal and the staging registry itself whether
 // the pushed tag has moved on: notifications may arrive late or out of order.
 func (g *Gate) overtakenAtTheEnd(ctx context.Context, p Push) (string, error) {
-	newer, overtaken, err := g.Ledger.Overtaken(ctx, p)
-	if err != nil {
-		return "", fmt.Errorf("look for a newer push of %s:%s: %w", p.Repository, p.Tag, err)
-	}
-	if overtaken {
-		return fmt.Sprintf("a newer push of the tag %s overtook this one: %s", p.Tag, newer.Digest), nil
-	}
 	now, err := g.Resolver.Resolve(ctx, p.Source, p.Repository, p.Tag)
-	settled := g.Now().Sub(p.ReceivedAt) > settleTime
-	switch {
-	case !settled && (errors.Is(err, ErrNotFound) || err == nil && now.Digest != p.Digest):
-		return "", fmt.Errorf("the tag %s:%s does not point to the pushed digest yet", p.Repository, p.Tag)
-	case errors.Is(err, ErrNotFound):
-		return "the tag " + p.Tag + " was deleted from staging before the promotion", nil
-	case err != nil:
-		return "", fmt.Errorf("resolve %s:%s: %w", p.Repository, p.Tag, err)
-	case now.Digest != p.Digest:
-		return fmt.Sprintf("the tag %s points to %s by now, which is judged by itself", p.Tag, now.Digest), nil
+	if err == nil && now.Digest == p.Digest {
+		return "", nil // whatever the journal was told since
 	}
-	return "", nil
+	gone := errors.Is(err, ErrNotFound)
+	if err != nil && !gone {
+		return "", fmt.Errorf("resolve %s:%s: %w", p.Repository, p.Tag, err)
+	}
+	newer, overtaken, err := g.Ledger.Overtaken(ctx, p)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("look for a newer push of %s:%s: %w", p.Repository, p.Tag, err)
+	case overtaken:
+		return fmt.Sprintf("a newer push of the tag %s overtook this one: %s", p.Tag, newer.Digest), nil
+	case g.Now().Sub(p.ReceivedAt) <= settleTime:
+		return "", fmt.Errorf("the tag %s:%s does not point to the pushed digest yet", p.Repository, p.Tag)
+	case gone:
+		return "the tag " + p.Tag + " was deleted from staging before the promotion", nil
+	}
+	// Whoever pushed that may have been heard before this push, and taken for
+	// older, or not at all.
+	if err := g.Waker.Notice(ctx, p.Source, p.Repository, p.Tag, now); err != nil {
+		return "", fmt.Errorf("take note of %s:%s: %w", p.Repository, p.Tag, err)
+	}
+	return fmt.Sprintf("the tag %s points to %s by now, which is judged by itself", p.Tag, now.Digest), nil
 }
 
 // refuseConflict turns a yes into a no because an immutable tag is taken.

@@ -2,6 +2,7 @@ package gatekeeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -32,8 +33,11 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 		started := g.Now()
 		ev.Image, err = g.Images.ReadImage(groupCtx, ev.Subject)
 		g.Observer.Stage(StageImage, g.Now().Sub(started))
-		if err != nil {
+		switch {
+		case err != nil:
 			return fmt.Errorf("read %s@%s: %w", p.Repository, p.Digest, err)
+		case !p.Slow && size(ev.Image) > LargeImage:
+			return errLarge
 		}
 		if !needsScan(matching) {
 			return nil
@@ -57,6 +61,24 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 	ev.Attestations = append(ev.Attestations, signed.Attestations...)
 	ev.Problems = append(signedProblem, scanProblems...)
 	return ev, ctx.Err()
+}
+
+// LargeImage is the size of the layers of an image, in bytes as they are
+// stored and of all platforms together, beyond which it is judged apart from
+// others, so that it does not hold them up.
+const LargeImage = 1 << 30
+
+// errLarge says that an image is to be judged apart.
+var errLarge = errors.New("the image is large")
+
+// size is what an image's layers take in a registry, in bytes.
+func size(i policy.Image) (bytes int64) {
+	for _, p := range i.Platforms {
+		for _, l := range p.Layers {
+			bytes += l.Size
+		}
+	}
+	return bytes
 }
 
 func (g *Gate) collectSigned(ctx context.Context, s policy.Subject, authorities []policy.Authority) (Signed, []policy.Problem) {

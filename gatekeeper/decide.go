@@ -10,7 +10,7 @@ import (
 // Check judges an image as if it were pushed now, without recording or
 // promoting anything.
 func (g *Gate) Check(ctx context.Context, source, repository, tag, digest string) (Decision, error) {
-	p := Push{Source: source, Repository: repository, Tag: tag, Digest: digest, ReceivedAt: g.Now()}
+	p := Push{Source: source, Repository: repository, Tag: tag, Digest: digest, ReceivedAt: g.Now(), Slow: true}
 	if p.Digest == "" {
 		d, err := g.Resolver.Resolve(ctx, source, repository, tag)
 		if err != nil {
@@ -18,13 +18,12 @@ func (g *Gate) Check(ctx context.Context, source, repository, tag, digest string
 		}
 		p.Digest, p.MediaType = d.Digest, d.MediaType
 	}
-	return g.decide(ctx, p)
+	return g.decide(ctx, p, g.matching(p))
 }
 
 // decide gathers the evidence about a pinned push and asks every policy that
 // matches it.
-func (g *Gate) decide(ctx context.Context, p Push) (Decision, error) {
-	matching := g.matching(p)
+func (g *Gate) decide(ctx context.Context, p Push, matching []*policy.Compiled) (Decision, error) {
 	if len(matching) == 0 {
 		return g.decideNoPolicy(p), nil
 	}
@@ -51,13 +50,7 @@ func (g *Gate) decide(ctx context.Context, p Push) (Decision, error) {
 }
 
 func (g *Gate) matching(p Push) []*policy.Compiled {
-	var matching []*policy.Compiled
-	for _, c := range g.Policies() {
-		if c.Matches(p.Source, p.Repository, p.Tag) {
-			matching = append(matching, c)
-		}
-	}
-	return matching
+	return matching(g.Policies(), p.Source, p.Repository, p.Tag)
 }
 
 func (g *Gate) decideNoPolicy(p Push) Decision {

@@ -25,12 +25,18 @@ import (
 // world is everything around a gate, in memory: a staging registry, a golden
 // one and the books.
 type world struct {
+	noticed []string // repository:tag@digest
+	turns   []string // keys
+	layer   int64    // the size of each image's layer, in bytes
+
 	t  *testing.T
 	mu sync.Mutex
 
 	now      time.Time
 	policies []*policy.Compiled
+	asked    int // how often the policies were asked for
 	key      policy.Authority
+	roots    map[string]string // trust roots, by name; absent: cannot be read
 
 	tags   map[string]string // staging: repository:tag to digest
 	golden map[string]string // repository:tag to digest
@@ -82,7 +88,7 @@ func newWorld(t *testing.T, policies ...string) *world {
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	w := &world{
 		t: t, now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), tags: map[string]string{}, golden: map[string]string{}, copied: map[string]bool{},
-		signed: map[string]bool{}, fail: map[string]error{}, attested: map[string]time.Time{},
+		signed: map[string]bool{}, fail: map[string]error{}, attested: map[string]time.Time{}, roots: map[string]string{},
 	}
 	if w.key, err = policy.NewAuthority(text); err != nil {
 		t.Fatal(err)
@@ -90,23 +96,30 @@ func newWorld(t *testing.T, policies ...string) *world {
 	if len(policies) == 0 {
 		policies = []string{enforce}
 	}
+	w.apply(policies...)
+	return w
+}
+
+// apply puts policies in force, instead of those before.
+func (w *world) apply(policies ...string) {
+	w.t.Helper()
+	w.policies = nil
 	for _, p := range policies {
 		if p == "" {
 			continue
 		}
-		parsed, err := policyfile.Parse("test.yaml", []byte(p), func(string) ([]byte, error) { return text, nil })
+		parsed, err := policyfile.Parse("test.yaml", []byte(p), func(string) ([]byte, error) { return w.key.PublicKey, nil })
 		if err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
 		w.policies = append(w.policies, parsed[0].Compiled)
 	}
-	return w
 }
 
 func (w *world) gate() *gatekeeper.Gate {
 	return gatekeeper.New(gatekeeper.Deps{
-		Policies: func() []*policy.Compiled { return w.policies }, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
-		Signatures: w, Scanner: w, Promoter: w, Attester: w, Observer: w,
+		Policies: func() []*policy.Compiled { w.asked++; return w.policies }, TrustRoots: w, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
+		Signatures: w, Scanner: w, Promoter: w, Attester: w, Observer: w, Turns: w,
 		Now: func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, Log: slog.New(slog.DiscardHandler),
 	})
 }
@@ -230,6 +243,21 @@ func (w *world) Wake(_ context.Context, _, _, digest string) (int, error) {
 	return 1, w.fail["wake"]
 }
 
+func (w *world) Notice(_ context.Context, _, repository, tag string, d gatekeeper.Descriptor) error {
+	w.noticed = append(w.noticed, repository+":"+tag+"@"+d.Digest)
+	return nil
+}
+
+func (w *world) Turn(_ context.Context, key string) (func(), error) {
+	note := func(turn string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.turns = append(w.turns, turn)
+	}
+	note(key)
+	return func() { note("end of " + key) }, w.fail["turn"]
+}
+
 func (w *world) Resolve(_ context.Context, _, repository, tag string) (gatekeeper.Descriptor, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -254,9 +282,20 @@ func (w *world) ReadImage(_ context.Context, s policy.Subject) (policy.Image, er
 		digests = []string{s.Digest}
 	}
 	for _, d := range digests {
-		image.Platforms = append(image.Platforms, policy.Platform{Name: "linux/amd64", OS: "linux", Architecture: "amd64", Digest: d})
+		image.Platforms = append(image.Platforms, policy.Platform{
+			Name: "linux/amd64", OS: "linux", Architecture: "amd64", Digest: d, Layers: []policy.Layer{{Size: w.layer}},
+		})
 	}
 	return image, w.fail["image"]
+}
+
+func (w *world) Fingerprint(_ context.Context, name string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if fingerprint, ok := w.roots[name]; ok {
+		return fingerprint, nil
+	}
+	return "", errOutage
 }
 
 func (w *world) CollectSigned(ctx context.Context, s policy.Subject, authorities []policy.Authority) (gatekeeper.Signed, error) {

@@ -20,11 +20,12 @@ import (
 // a retry most likely answers sooner than anybody could read it.
 const surfaceAfter = 3
 
-// Deps is what a Gate works with. Every field but Attester is required.
+// Deps is what a Gate works with. Every field but Attester and Turns is required.
 type Deps struct {
 	// Policies returns the policies in force. It is called once for each
 	// judgement.
 	Policies   func() []*policy.Compiled
+	TrustRoots TrustRoots
 	Ledger     Ledger
 	History    History
 	Waker      Waker
@@ -35,6 +36,7 @@ type Deps struct {
 	Scanner    Scanner
 	Promoter   Promoter
 	Attester   Attester // nil: promotions carry no signed summary
+	Turns      Turns    // nil: no other process promotes
 	Observer   Observer
 	Now        func() time.Time
 	Log        *slog.Logger
@@ -59,12 +61,15 @@ func (g *Gate) Process(ctx context.Context, p Push) (Progress, error) {
 	if p.Tag == "" {
 		return g.wakeSubject(ctx, p)
 	}
-	newer, overtaken, err := g.Ledger.Overtaken(ctx, p)
-	if err != nil {
-		return Progress{}, fmt.Errorf("look for a newer push of %s:%s: %w", p.Repository, p.Tag, err)
+	if p.Golden {
+		return g.reverify(ctx, p)
 	}
-	if overtaken {
-		return g.supersede(ctx, p, fmt.Sprintf("a newer push of the tag %s overtook this one: %s", p.Tag, newer.Digest))
+	note, err := g.overtaken(ctx, p)
+	if err != nil {
+		return Progress{}, err
+	}
+	if note != "" {
+		return g.supersede(ctx, p, note)
 	}
 	if p.Digest == "" {
 		if p, err = g.pin(ctx, p); err != nil {
@@ -75,6 +80,33 @@ func (g *Gate) Process(ctx context.Context, p Push) (Progress, error) {
 		}
 	}
 	return g.judge(ctx, p)
+}
+
+// overtaken returns a note when the journal knows of a newer push of the tag
+// and the registry does not contradict: notifications come in any order, and
+// what the tag points to is no older push.
+func (g *Gate) overtaken(ctx context.Context, p Push) (note string, err error) {
+	newer, overtaken, err := g.Ledger.Overtaken(ctx, p)
+	if err != nil {
+		return "", fmt.Errorf("look for a newer push of %s:%s: %w", p.Repository, p.Tag, err)
+	}
+	if !overtaken {
+		return "", nil
+	}
+	note = fmt.Sprintf("a newer push of the tag %s overtook this one: %s", p.Tag, newer.Digest)
+	if p.Digest == "" {
+		return note, nil
+	}
+	now, err := g.Resolver.Resolve(ctx, p.Source, p.Repository, p.Tag)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return note, nil
+	case err != nil:
+		return "", fmt.Errorf("resolve %s:%s: %w", p.Repository, p.Tag, err)
+	case now.Digest == p.Digest:
+		return "", nil
+	}
+	return note, nil
 }
 
 // pin resolves the push's tag, once; from then on only the digest counts.
@@ -110,10 +142,23 @@ func (g *Gate) wakeSubject(ctx context.Context, p Push) (Progress, error) {
 	return Progress{}, nil
 }
 
-// judge decides about a pinned push, records the decision and carries it out.
+// judge judges a pinned push, and says what by. That is looked up first: what
+// changes meanwhile is then noticed later, at worst once too often.
 func (g *Gate) judge(ctx context.Context, p Push) (Progress, error) {
-	d, err := g.decide(ctx, p)
-	if err != nil {
+	matching := g.matching(p)
+	by := g.judgedBy(ctx, matching)
+	progress, err := g.judgeBy(ctx, p, matching)
+	progress.JudgedBy = by
+	return progress, err
+}
+
+// judgeBy decides about a pinned push, records the decision and carries it out.
+func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled) (Progress, error) {
+	d, err := g.decide(ctx, p, matching)
+	switch {
+	case errors.Is(err, errLarge):
+		return Progress{Large: true}, nil
+	case err != nil:
 		return Progress{}, err
 	}
 	if d.Verdict == policy.VerdictError && !g.surfaces(p, d) {

@@ -53,6 +53,12 @@ type ImageReader interface {
 	ReadImage(ctx context.Context, s policy.Subject) (policy.Image, error)
 }
 
+// TrustRoots tells what the trust roots of the configuration hold.
+type TrustRoots interface {
+	// Fingerprint names what a trust root holds now, as it would be believed.
+	Fingerprint(ctx context.Context, name string) (string, error)
+}
+
 // Signed is everything signed that was found for a subject.
 type Signed struct {
 	Signatures   []policy.Signature
@@ -102,9 +108,20 @@ type History interface {
 	SetDigest(ctx context.Context, push int64, d Descriptor) error
 }
 
-// Waker has subjects judged again because evidence arrived.
+// Waker has subjects judged that nobody was told about.
 type Waker interface {
+	// Wake has a subject judged again because evidence arrived.
 	Wake(ctx context.Context, source, repository, digest string) (int, error)
+	// Notice has what a tag was found to point to judged, unless it is the
+	// newest push of the tag already.
+	Notice(ctx context.Context, source, repository, tag string, d Descriptor) error
+}
+
+// Turns keep promotions apart that other processes carry out.
+type Turns interface {
+	// Turn waits until no other process has the key's turn, as long as ctx
+	// allows. Nobody asks for a key that this process has.
+	Turn(ctx context.Context, key string) (release func(), err error)
 }
 
 // SubjectFinder tells what an untagged manifest refers to.

@@ -17,6 +17,12 @@ type Push struct {
 	Actor      string    `json:"actor,omitempty"`
 	ReceivedAt time.Time `json:"receivedAt"`
 	Attempt    int       `json:"attempt"` // how many times judging it failed with an error so far in a row
+
+	// Golden says that the push was promoted, completely: golden tags point,
+	// or pointed, to it. It is judged again without any effect.
+	Golden bool `json:"-"`
+	// Slow says that the push may take long without holding up others.
+	Slow bool `json:"-"`
 }
 
 // Progress says what became of one attempt to process a push.
@@ -29,6 +35,12 @@ type Progress struct {
 	Again time.Time
 	// Reason is a sentence for operators; set with VerdictError.
 	Reason string
+	// JudgedBy names what the push was judged by, see JudgedBy; empty when
+	// that is not known, and when no policy was asked.
+	JudgedBy string
+	// Large says that the image is too large to be judged among others:
+	// nothing was done, and Push.Slow has to be set first.
+	Large bool
 }
 
 // Decision is the record of one judgement.

@@ -139,7 +139,7 @@ func (d *Decision) FirstReason() string {
 // sameAs reports whether two decisions about one push say the same, whenever
 // they were made.
 func (d *Decision) sameAs(other Decision) bool {
-	if d.Verdict != other.Verdict || d.Mode != other.Mode || d.Note != other.Note {
+	if d.Verdict != other.Verdict || d.Mode != other.Mode || d.ownNote() != other.ownNote() {
 		return false
 	}
 	mine, err := json.Marshal(d.AllFindings())
@@ -151,6 +151,14 @@ func (d *Decision) sameAs(other Decision) bool {
 		return false
 	}
 	return bytes.Equal(mine, theirs) && sameResults(d.Results, other.Results)
+}
+
+// ownNote is the note, unless it only tells that there was a decision before.
+func (d *Decision) ownNote() string {
+	if d.Note == judgedAgain {
+		return ""
+	}
+	return d.Note
 }
 
 func sameResults(a, b []policy.Result) bool {

@@ -150,8 +150,8 @@ func databaseCommands(streams app.Streams) *cobra.Command {
 	var o app.DatabaseOptions
 	c := &cobra.Command{
 		Use:     "db",
-		Short:   "The vulnerability database",
-		Example: "  gatekeeper db update\n  gatekeeper db import vulnerability-db.tar.zst\n  gatekeeper db status",
+		Short:   "The vulnerability database, and the tables of the journal",
+		Example: "  gatekeeper db update\n  gatekeeper db import vulnerability-db.tar.zst\n  gatekeeper db status\n  gatekeeper db migrate --config gatekeeper.yaml",
 	}
 	c.PersistentFlags().StringVarP(&o.Config, "config", "c", os.Getenv("GATEKEEPER_CONFIG"), "configuration file [$GATEKEEPER_CONFIG]")
 	c.PersistentFlags().StringVar(&o.Data, "data", "gatekeeper-data", "folder of a service that runs without a configuration")
@@ -163,6 +163,13 @@ func databaseCommands(streams app.Streams) *cobra.Command {
 			Use: "status", Short: "Say which database is installed and how old it is", Args: cobra.NoArgs,
 			Example: "  gatekeeper db status -o json",
 			RunE:    func(c *cobra.Command, _ []string) error { return app.DatabaseStatus(c.Context(), o, streams) },
+		},
+		&cobra.Command{
+			Use: "migrate", Short: "Bring the tables of the journal up to date, as serve does when it starts", Args: cobra.NoArgs,
+			Example: "  gatekeeper db migrate --config gatekeeper.yaml",
+			RunE: func(c *cobra.Command, _ []string) error {
+				return app.MigrateJournal(c.Context(), app.MigrateOptions{Config: o.Config, Data: o.Data}, streams)
+			},
 		},
 	)
 	return c

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +25,7 @@ asks a policy, and only on a yes copies the image to a golden repository.`,
 		SilenceErrors: true,
 		Version:       app.Version(),
 	}
+	c.AddCommand(testCommands(streams)...)
 	c.AddCommand(
 		serve(streams), demo(streams), check(streams), audit(streams), explain(streams), decisions(streams),
 		policyCommands(streams), configCommands(streams), databaseCommands(streams), version(streams),
@@ -38,10 +41,24 @@ func serve(streams app.Streams) *cobra.Command {
 		Long: `Run the service. Without a configuration everything is embedded: a staging registry
 on 127.0.0.1:5050, a golden registry on 127.0.0.1:5051, webhooks, API and pages on
 127.0.0.1:8080, data below ./gatekeeper-data with a generated cosign key pair and
-a starter policy.`,
+a starter policy.
+
+Policies are followed: a change of their files, of the keys that they name or of
+trust roots counts within seconds, and images are judged again. With a
+configuration, SIGHUP has them read again at once. Everything else in the
+configuration is read at the start.`,
 		Example: "  gatekeeper serve\n  gatekeeper serve --config /etc/gatekeeper/gatekeeper.yaml",
 		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return app.Serve(c.Context(), o, streams) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			// Without a configuration the service ends with its terminal.
+			if o.Config != "" {
+				reload := make(chan os.Signal, 1)
+				signal.Notify(reload, syscall.SIGHUP)
+				defer signal.Stop(reload)
+				o.Reload = reload
+			}
+			return app.Serve(c.Context(), o, streams)
+		},
 	}
 	configFlag(c, &o.Config)
 	c.Flags().StringVar(&o.Data, "data", "gatekeeper-data", "folder for data and keys; only without a configuration")

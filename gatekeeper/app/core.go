@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,11 +19,12 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/revocation"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/trust"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
-	"github.com/golden-gatekeeper/gatekeeper/policy"
-	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 )
 
 // Worker runs the confined scanner or verifier when the arguments of the
@@ -48,7 +48,7 @@ const ownUserAgent = "gatekeeper/"
 // starting anything.
 type setup struct {
 	config   *config.Config
-	policies []policyfile.Policy
+	policies *policyset.Set
 	// wrap adds to the requests for the registry of a name; may be nil.
 	wrap map[string]func(http.RoundTripper) http.RoundTripper
 }
@@ -63,38 +63,17 @@ func load(ctx context.Context, file string) (*setup, error) {
 }
 
 func withPolicies(ctx context.Context, c *config.Config) (*setup, error) {
-	policies, err := loadPolicies(ctx, c.Policies)
-	if err != nil {
-		return nil, err
-	}
-	return assemble(c, policies)
-}
-
-func assemble(c *config.Config, policies []policyfile.Policy) (*setup, error) {
-	registries := map[string]bool{}
-	for _, r := range c.Registries {
-		registries[r.Name] = true
-	}
-	s := &setup{config: c, policies: policies}
-	if err := errors.Join(checkDestinations(policies, registries), s.checkTrustRoots()); err != nil {
+	s := &setup{config: c}
+	var err error
+	s.policies, err = policyset.Open(ctx, policyset.Source{Location: c.Policies, KMS: keys.PublicKeyPEM, Check: s.checkPolicies})
+	if err := errors.Join(err, s.trustRoots(slog.New(slog.DiscardHandler)).Check()); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// compiled lists the policies in force.
-func (s *setup) compiled() []*policy.Compiled {
-	all := make([]*policy.Compiled, 0, len(s.policies))
-	for _, p := range s.policies {
-		all = append(all, p.Compiled)
-	}
-	return all
-}
-
-// dir is the folder of the journal, where everything else is kept too.
-func (s *setup) dir() string {
-	return filepath.Dir(strings.TrimPrefix(s.config.Storage.URL, "sqlite://"))
-}
+// dir is the folder of everything but a journal on PostgreSQL.
+func (s *setup) dir() string { return s.config.Storage.Dir }
 
 // registries prepares the clients of the configured registries.
 func (s *setup) registries(o registry.Observer) (*registry.Registries, error) {
@@ -128,6 +107,7 @@ type records interface {
 	gatekeeper.Ledger
 	gatekeeper.History
 	gatekeeper.Waker
+	gatekeeper.Turns
 }
 
 // parts are what a gate is assembled from.
@@ -135,31 +115,39 @@ type parts struct {
 	registries *registry.Registries
 	scanner    gatekeeper.Scanner
 	verifier   signature.Verifier
+	trustRoots *trust.Store
 	books      records
 	observer   gatekeeper.Observer
+	reached    func(step string) // nil, but in tests that end the process
 	log        *slog.Logger
+}
+
+// promoter keeps its turns with the books.
+func (p parts) promoter() *promote.Promoter {
+	promoter := promote.New(watchWrites(p.registries, p.reached), time.Now)
+	promoter.Turns = p.books
+	return promoter
 }
 
 // gate assembles the gate.
 func (s *setup) gate(p parts) (*gatekeeper.Gate, error) {
-	policies := s.compiled()
 	maxEvidence, err := s.config.Evidence.Bytes()
 	if err != nil {
 		return nil, err
 	}
 	signatures := signature.New(signature.Deps{
-		Source: p.registries, Verifier: p.verifier, TrustRoots: s.trustRoots(p.log), Now: time.Now,
+		Source: p.registries, Verifier: p.verifier, TrustRoots: p.trustRoots, Now: time.Now,
 		Revocation: revocation.New(revocation.Options{Now: time.Now}),
 		Limits:     signature.Limits{Entries: s.config.Evidence.MaxEntries, Attestation: maxEvidence},
 	})
 	return gatekeeper.New(gatekeeper.Deps{
-		Policies: func() []*policy.Compiled { return policies },
-		Ledger:   p.books, History: p.books, Waker: p.books,
+		Policies: s.policies.Compiled, TrustRoots: p.trustRoots,
+		Ledger: p.books, History: p.books, Waker: p.books, Turns: p.books,
 		Resolver: p.registries, Subjects: p.registries,
 		Images:     image.New(p.registries),
 		Signatures: signatures,
 		Scanner:    p.scanner,
-		Promoter:   promote.New(p.registries, time.Now),
+		Promoter:   p.promoter(),
 		Observer:   p.observer,
 		Now:        time.Now,
 		Log:        p.log,

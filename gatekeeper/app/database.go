@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
 )
 
 // DatabaseOptions are the flags of db.
@@ -150,4 +152,43 @@ func (o DatabaseOptions) print(place config.Database, headline string, streams S
 	_, err = fmt.Fprintf(streams.Out, "folder    %s\nbuilt     %s, %s ago\nschema    %s\nchecksum  %s%s\n",
 		s.Dir, s.Built.UTC().Format(time.DateTime), age.Round(time.Minute), s.Schema, s.Checksum, note)
 	return err
+}
+
+// MigrateOptions are the flags of db migrate.
+type MigrateOptions struct {
+	Config string // file; empty: a service without a configuration
+	Data   string // folder; only without Config
+}
+
+// MigrateJournal brings the tables of the journal up to date, as a service
+// does when it starts.
+func MigrateJournal(ctx context.Context, o MigrateOptions, streams Streams) error {
+	storage, err := o.storage()
+	if err != nil {
+		return status(StatusUsage, err)
+	}
+	var password func() (string, error)
+	if storage.PasswordFile != "" || storage.PasswordEnv != "" {
+		password = storage.Password
+	}
+	if err := journal.Migrate(ctx, storage.URL, password, slog.New(slog.DiscardHandler)); err != nil {
+		return status(StatusUndecided, err)
+	}
+	_, err = fmt.Fprintln(streams.Out, "the journal's tables are up to date")
+	return err
+}
+
+func (o MigrateOptions) storage() (config.Storage, error) {
+	if o.Config == "" {
+		c, err := oneMachineConfig(o.Data, stagingAddress, goldenAddress, adminAddress)
+		if err != nil {
+			return config.Storage{}, err
+		}
+		return c.Storage, nil
+	}
+	c, err := config.Load(o.Config)
+	if err != nil {
+		return config.Storage{}, err
+	}
+	return c.Storage, nil
 }

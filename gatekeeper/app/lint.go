@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
@@ -41,14 +43,14 @@ type linted struct {
 }
 
 // LintPolicies checks policy files and folders.
-func LintPolicies(_ context.Context, locations []string, output string, streams Streams) error {
+func LintPolicies(ctx context.Context, locations []string, output string, streams Streams) error {
 	if err := checkOutput(output); err != nil {
 		return err
 	}
 	var l linted
 	var errs []error
 	for _, location := range locations {
-		errs = append(errs, l.readPolicies(location))
+		errs = append(errs, l.readPolicies(ctx, location))
 	}
 	return l.print(output, errors.Join(errs...), streams)
 }
@@ -67,11 +69,11 @@ func (l *linted) config(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	if err := l.readPolicies(c.Policies); err != nil {
+	if err := l.readPolicies(ctx, c.Policies); err != nil {
 		return err
 	}
-	s, err := assemble(c, l.policies)
-	if err != nil {
+	s := &setup{config: c}
+	if err := errors.Join(s.checkPolicies(l.policies), s.trustRoots(slog.New(slog.DiscardHandler)).Check()); err != nil {
 		l.policies = nil
 		return err
 	}
@@ -89,12 +91,13 @@ func (l *linted) config(ctx context.Context, file string) error {
 
 // readPolicies reads policies with a new key in place of each that a service
 // keeps, and adds the sound ones.
-func (l *linted) readPolicies(location string) error {
-	policies, err := readPolicies(location, func(uri string) ([]byte, error) {
+func (l *linted) readPolicies(ctx context.Context, location string) error {
+	source := policyset.Source{Location: location, KMS: func(_ context.Context, uri string) ([]byte, error) {
 		l.skip(uri)
 		pair, err := cosignkey.Generate(nil)
 		return pair.Public, err
-	})
+	}}
+	policies, err := source.Read(ctx)
 	l.policies = append(l.policies, policies...)
 	return err
 }

@@ -240,7 +240,7 @@ func startOneMachine(ctx context.Context, o machineOptions) (_ *machine, err err
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
-	go func() { m.done <- m.service.run(running) }()
+	go func() { m.done <- m.service.run(running, nil) }()
 	return m, nil
 }
 

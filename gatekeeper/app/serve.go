@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 )
 
 // ServeOptions are the flags of serve.
@@ -14,6 +15,7 @@ type ServeOptions struct {
 	Data      string // folder; only without Config
 	LogLevel  string
 	LogFormat string
+	Reload    <-chan os.Signal // has the policies read again at once; only with Config
 }
 
 // Serve runs the service until ctx ends.
@@ -37,7 +39,7 @@ func Serve(ctx context.Context, o ServeOptions, streams Streams) error {
 	if err != nil {
 		return status(StatusRejected, err)
 	}
-	if err := svc.run(ctx); err != nil {
+	if err := svc.run(ctx, o.Reload); err != nil {
 		return status(StatusRejected, err)
 	}
 	return nil

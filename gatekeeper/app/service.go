@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,12 +25,13 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
 	"github.com/golden-gatekeeper/gatekeeper/notifications/distribution"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
 // The limits of the listeners.
@@ -48,6 +50,7 @@ type service struct {
 	log      *slog.Logger
 	journal  *journal.Journal
 	verifier *confined.Pool
+	watcher  *policyset.Watcher
 	gate     *gatekeeper.Gate
 	late     *lateAttester // signs with a key of a service; nil when there is none
 	webhooks net.Listener
@@ -79,7 +82,8 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 			err = errors.Join(err, svc.close())
 		}
 	}()
-	if svc.journal, err = journal.Open(ctx, s.config.Storage.URL, journal.Deps{Now: time.Now, Log: log, Workers: s.config.Workers}); err != nil {
+	reached := failpoint()
+	if svc.journal, err = journal.Open(ctx, s.config.Storage.URL, svc.journalDeps(reached)); err != nil {
 		return nil, err
 	}
 	registerer := prometheus.NewRegistry()
@@ -99,15 +103,32 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if err != nil {
 		return nil, err
 	}
+	roots := s.trustRoots(log)
+	svc.watcher = policyset.NewWatcher(policyset.Deps{
+		Set: s.policies, TrustRoots: roots, Rejudger: svc.journal, Observer: metrics, Now: time.Now, Log: log,
+	})
 	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Now: time.Now, Log: log})
-	svc.gate, err = s.gate(parts{registries: registries, scanner: scanner, verifier: svc.verifier, books: svc.journal, observer: metrics, log: log})
-	if err != nil {
+	all := parts{
+		registries: registries, scanner: scanner, verifier: svc.verifier, trustRoots: roots, books: svc.journal,
+		observer: metrics, reached: reached, log: log,
+	}
+	if svc.gate, err = s.gate(all); err != nil {
 		return nil, err
 	}
-	if err := svc.attest(ctx, registries); err != nil {
+	if err := svc.attest(ctx, all.promoter()); err != nil {
 		return nil, err
 	}
 	return svc, svc.handlers(registerer, metrics, checker{registries, svc.gate})
+}
+
+// journalDeps sets up the journal as the configuration says.
+func (svc *service) journalDeps(reached func(step string)) journal.Deps {
+	c := svc.setup.config
+	deps := journal.Deps{Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep), Reached: reached}
+	if c.Storage.PasswordFile != "" || c.Storage.PasswordEnv != "" {
+		deps.Password = c.Storage.Password
+	}
+	return deps
 }
 
 // verifiers is how many processes verify signatures at a time: one for each
@@ -116,9 +137,8 @@ func verifiers() int { return max(2, runtime.GOMAXPROCS(0)) }
 
 // attest has the gate sign what it promotes, or warns that it does not. A key
 // of a service is asked for later: while that is down, pushes are still heard.
-func (svc *service) attest(ctx context.Context, registries *registry.Registries) error {
+func (svc *service) attest(ctx context.Context, promoter *promote.Promoter) error {
 	if c := svc.setup.config; c.Signs() && keys.IsKMS(c.Signing.Key) {
-		promoter := promote.New(registries, time.Now)
 		svc.late = &lateAttester{key: c.Signing.Key, now: time.Now, turn: make(chan struct{}, 1), load: func(ctx context.Context) (gatekeeper.Attester, error) {
 			signing, _, err := svc.setup.signing(ctx)
 			if err != nil {
@@ -137,7 +157,6 @@ func (svc *service) attest(ctx context.Context, registries *registry.Registries)
 		svc.log.WarnContext(ctx, unsigned)
 		return nil
 	}
-	promoter := promote.New(registries, time.Now)
 	svc.gate.Promoter, svc.gate.Attester = promoter, promote.NewAttester(promoter, signing)
 	return nil
 }
@@ -176,7 +195,7 @@ func (svc *service) metrics(registerer *prometheus.Registry) (*telemetry.Metrics
 	dir := svc.setup.config.Scanner.Database.Dir
 	return telemetry.New(telemetry.Deps{
 		Registerer: registerer, Sources: svc.setup.config.SourceNames(), Outcomes: outcomes, Registries: names,
-		Policies: svc.setup.compiled(), State: svc.journal,
+		Policies: svc.setup.policies.Compiled, State: svc.journal,
 		Database: func() (time.Time, bool) {
 			s, err := database.Describe(dir)
 			return s.Built, err == nil
@@ -200,7 +219,7 @@ func (svc *service) handlers(gatherer prometheus.Gatherer, metrics *telemetry.Me
 		return fmt.Errorf("admin.%w", err)
 	}
 	admin := web.New(web.Deps{
-		Decisions: svc.journal, Golden: svc.journal, Checker: checker, Policies: svc.policyList(),
+		Decisions: svc.journal, Golden: svc.journal, Checker: checker, Policies: svc.policyList,
 		Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(svc.log.Handler(), slog.LevelWarn),
 		}),
@@ -237,7 +256,7 @@ func sources(c *config.Config) ([]notifications.Source, error) {
 
 func (svc *service) policyList() []web.Policy {
 	var list []web.Policy
-	for _, p := range svc.setup.policies {
+	for _, p := range svc.setup.policies.Policies() {
 		spec := p.Spec()
 		list = append(list, web.Policy{
 			Name: p.Name(), Description: p.Description(), Mode: string(p.Mode()), Fingerprint: p.Fingerprint(), From: spec.From,
@@ -249,24 +268,21 @@ func (svc *service) policyList() []web.Policy {
 
 // readiness lists what /readyz looks at.
 func (svc *service) readiness() []web.ReadyCheck {
-	checks := []web.ReadyCheck{{Name: "journal", Run: svc.journal.Ready}, {Name: "policies", Informational: true, Run: func(context.Context) error {
-		if len(svc.setup.policies) == 0 {
-			return errors.New("there is no policy: nothing is promoted")
-		}
-		return nil
-	}}}
+	checks := []web.ReadyCheck{
+		{Name: "journal", Run: svc.journal.Ready},
+		{Name: "policies", Informational: true, Run: svc.watcher.Ready},
+	}
 	if svc.late != nil {
 		checks = append(checks, web.ReadyCheck{Name: "signing", Informational: true, Run: svc.late.ready})
 	}
-	for _, p := range svc.setup.policies {
-		if p.NeedsScan() {
-			return append(checks, web.ReadyCheck{Name: "vulnerability database", Informational: true, Run: svc.databaseFresh})
-		}
-	}
-	return checks
+	return append(checks, web.ReadyCheck{Name: "vulnerability database", Informational: true, Run: svc.databaseFresh})
 }
 
+// databaseFresh says whether scans count, when a policy asks for any.
 func (svc *service) databaseFresh(context.Context) error {
+	if !slices.ContainsFunc(svc.setup.policies.Compiled(), (*policy.Compiled).NeedsScan) {
+		return nil
+	}
 	s, err := database.Describe(svc.setup.config.Scanner.Database.Dir)
 	if err != nil {
 		return err
@@ -278,16 +294,18 @@ func (svc *service) databaseFresh(context.Context) error {
 	return nil
 }
 
-// run serves until ctx ends, then finishes what is under way.
-func (svc *service) run(ctx context.Context) (err error) {
+// run serves until ctx ends, then finishes what is under way. Policies are read
+// again when reload says so, which may be nil.
+func (svc *service) run(ctx context.Context, reload <-chan os.Signal) (err error) {
 	defer func() { err = errors.Join(err, svc.close()) }()
 	svc.log.InfoContext(ctx, "listening", slog.String("webhooks", svc.webhooks.Addr().String()), slog.String("admin", svc.admin.Addr().String()),
-		slog.Int("policies", len(svc.setup.policies)), slog.String("version", Version()))
+		slog.Int("policies", len(svc.setup.policies.Compiled())), slog.String("version", Version()))
 	group, ctx := errgroup.WithContext(ctx)
 	for listener, handler := range svc.servers {
 		group.Go(func() error { return svc.serve(ctx, listener, handler) })
 	}
 	group.Go(func() error { return svc.journal.Run(ctx, svc.gate) })
+	group.Go(func() error { svc.watcher.Run(ctx, reload); return nil })
 	if svc.late != nil {
 		group.Go(func() error {
 			if err := svc.late.ready(ctx); err != nil {

@@ -2,8 +2,6 @@ package app
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -37,19 +35,4 @@ func required(r config.Require) verify.Require {
 	return verify.Require{
 		CertificateTimestamps: *cmp.Or(r.CertificateTimestamps, &one), LogEntries: *cmp.Or(r.LogEntries, &one), Timestamps: *cmp.Or(r.Timestamps, &one),
 	}
-}
-
-// checkTrustRoots makes sure that policies name trust roots that exist, and
-// that those can be read.
-func (s *setup) checkTrustRoots() error {
-	store := s.trustRoots(slog.New(slog.DiscardHandler))
-	var errs []error
-	for _, p := range s.policies {
-		for _, name := range p.TrustRoots() {
-			if !store.Has(name) {
-				errs = append(errs, fmt.Errorf("%s: policy %s: the configuration has no trust root %q under trustRoots", p.File, p.Name(), name))
-			}
-		}
-	}
-	return errors.Join(append(errs, store.Check())...)
 }

@@ -48,9 +48,18 @@ type Admin struct {
 	PrivateMetrics bool `yaml:"privateMetrics" json:"privateMetrics,omitempty" jsonschema:"description=ask for the token on /metrics too"`
 }
 
-// Storage says where the journal is kept.
+// Storage says where the journal is kept, and everything else.
 type Storage struct {
-	URL string `yaml:"url" json:"url,omitempty" jsonschema:"description=sqlite:///path/to/gatekeeper.db"`
+	URL string `yaml:"url" json:"url,omitempty" jsonschema:"description=sqlite:///path/to/gatekeeper.db for one process\\, postgres://user@host:5432/database for any number"`
+	// PasswordFile and PasswordEnv name the password of PostgreSQL's user; it
+	// is read for each connection anew.
+	PasswordFile string `yaml:"passwordFile" json:"passwordFile,omitempty" jsonschema:"description=file with PostgreSQL's password"`
+	PasswordEnv  string `yaml:"passwordEnv" json:"passwordEnv,omitempty" jsonschema:"description=environment variable with PostgreSQL's password"`
+	// Dir is this process's own folder.
+	Dir string `yaml:"dir" json:"dir,omitempty" jsonschema:"description=folder of the vulnerability database\\, trust roots and images that are scanned; that of the SQLite file when left out\\, /var/lib/gatekeeper with PostgreSQL"`
+	// Keep is how long pushes and decisions are kept that led to nothing
+	// golden and were overtaken since.
+	Keep policy.Duration `yaml:"keep" json:"keep,omitempty" jsonschema:"type=string,description=how long pushes and decisions are kept that never became golden and are not the newest of their tag; for ever when left out"`
 }
 
 // Registry is a registry that the service may speak to.
@@ -120,6 +129,7 @@ const (
 	defaultWebhooks = ":8080"
 	defaultAdmin    = "127.0.0.1:9090"
 	defaultStorage  = "sqlite:///var/lib/gatekeeper/gatekeeper.db"
+	defaultDir      = "/var/lib/gatekeeper"
 	defaultMaxAge   = 48 * time.Hour
 	defaultTimeout  = 10 * time.Minute
 	defaultMemory   = "4GiB"

@@ -39,7 +39,7 @@ func TestAConfigurationIsReadWithItsDefaults(t *testing.T) {
 	want := &config.Config{
 		APIVersion: "gatekeeper/v1alpha1", Kind: "Configuration",
 		Listen:  config.Listen{Webhooks: ":8080", Admin: "127.0.0.1:9090"},
-		Storage: config.Storage{URL: "sqlite:///data/gatekeeper.db"},
+		Storage: config.Storage{URL: "sqlite:///data/gatekeeper.db", Dir: "/data"},
 		Registries: []config.Registry{
 			{
 				Name: "staging", URL: "https://registry.example.com",
@@ -95,7 +95,11 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"another kind", "kind: Configuration", "kind: PromotionPolicy", "2:7: kind: "},
 		{"an address without port", `":8080"`, `"8080"`, "3:20: listen.webhooks: \"8080\" is no address; write host:port"},
 		{"an API for everybody", `"127.0.0.1:9090"`, `":9090"`, "set admin.tokenFile, or listen on 127.0.0.1"},
-		{"PostgreSQL", "sqlite:///data/gatekeeper.db", "postgres://db/gatekeeper", "4:16: storage.url: PostgreSQL is not supported yet"},
+		{"a password in a URL", "sqlite:///data/gatekeeper.db", "postgres://gatekeeper:hunter2@db/gatekeeper", "4:16: storage.url: holds a password; write it into a file"},
+		{"a password in a query", "sqlite:///data/gatekeeper.db", "postgres://db/gatekeeper?password=hunter2", "4:16: storage.url: holds a password; write it into a file"},
+		{"a URL that is none", "sqlite:///data/gatekeeper.db", "postgres://%zz", "4:16: storage.url: is no URL"},
+		{"a password for SQLite", `{url: "sqlite:///data/gatekeeper.db"}`, `{url: "sqlite:///data/gatekeeper.db", passwordEnv: X}`, "4:11: storage: has a password, which SQLite does not ask for"},
+		{"records that are kept for minutes", `{url: "sqlite:///data/gatekeeper.db"}`, `{url: "sqlite:///data/gatekeeper.db", keep: 10m}`, "storage.keep: is less than a day"},
 		{"a path as storage", "sqlite:///data/gatekeeper.db", "/data/gatekeeper.db", "write sqlite:///path/to/gatekeeper.db"},
 		{"two registries of a name", "name: golden", "name: staging", "11:11: registries[1].name: \"staging\" is there twice"},
 		{"a name that is none", "name: golden", "name: Golden!", "registries[1].name: \"Golden!\" is no name"},

@@ -70,10 +70,13 @@ func (c *Config) applyDefaults() {
 	c.Scanner.Memory = cmp.Or(c.Scanner.Memory, defaultMemory)
 	c.Scanner.MaxSize = cmp.Or(c.Scanner.MaxSize, defaultMaxSize)
 	c.Evidence.MaxSize = cmp.Or(c.Evidence.MaxSize, defaultEvidence)
-	if c.Scanner.Database.Dir == "" {
-		path := strings.TrimPrefix(c.Storage.URL, "sqlite://")
-		c.Scanner.Database.Dir = filepath.Join(filepath.Dir(path), "vulnerability-database")
+	if c.Storage.Dir == "" {
+		c.Storage.Dir = defaultDir
+		if path, ok := strings.CutPrefix(c.Storage.URL, "sqlite://"); ok {
+			c.Storage.Dir = filepath.Dir(path)
+		}
 	}
+	c.Scanner.Database.Dir = cmp.Or(c.Scanner.Database.Dir, filepath.Join(c.Storage.Dir, "vulnerability-database"))
 }
 
 // readLimited reads a file, and one byte more than the limit of what is larger.

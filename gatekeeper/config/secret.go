@@ -66,3 +66,11 @@ func (s Signing) Password() (string, error) {
 	}
 	return readSecret("password", s.PasswordFile, s.PasswordEnv)
 }
+
+// Password reads the password of PostgreSQL's user; empty when there is none.
+func (s Storage) Password() (string, error) {
+	if s.PasswordFile == "" && s.PasswordEnv == "" {
+		return "", nil
+	}
+	return readSecret("password", s.PasswordFile, s.PasswordEnv)
+}

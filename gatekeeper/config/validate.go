@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -101,12 +102,36 @@ func (v *validator) address(path, address string) bool {
 }
 
 func (v *validator) storage() {
-	path, ok := strings.CutPrefix(v.c.Storage.URL, "sqlite://")
+	s := v.c.Storage
+	v.exclusive("$.storage", "passwordFile", s.PasswordFile, "passwordEnv", s.PasswordEnv)
+	if s.Keep != 0 && time.Duration(s.Keep) < minKeep {
+		v.failf("$.storage.keep", "is less than a day; write at least 1d, or leave it out to keep everything")
+	}
+	path, isFile := strings.CutPrefix(s.URL, "sqlite://")
 	switch {
-	case strings.HasPrefix(v.c.Storage.URL, "postgres://"), strings.HasPrefix(v.c.Storage.URL, "postgresql://"):
-		v.failf("$.storage.url", "PostgreSQL is not supported yet; write sqlite:///path/to/gatekeeper.db")
-	case !ok || path == "":
-		v.failf("$.storage.url", "is not understood; write sqlite:///path/to/gatekeeper.db")
+	case isFile && path != "":
+		if s.PasswordFile != "" || s.PasswordEnv != "" {
+			v.failf("$.storage", "has a password, which SQLite does not ask for; remove it")
+		}
+	case strings.HasPrefix(s.URL, "postgres://"), strings.HasPrefix(s.URL, "postgresql://"):
+		v.postgres(s.URL)
+	default:
+		v.failf("$.storage.url", "is not understood; write sqlite:///path/to/gatekeeper.db or postgres://user@host:5432/database")
+	}
+}
+
+// minKeep is how long records are kept at least.
+const minKeep = 24 * time.Hour
+
+func (v *validator) postgres(text string) {
+	u, err := url.Parse(text)
+	if err != nil {
+		v.failf("$.storage.url", "is no URL; write postgres://user@host:5432/database?sslmode=verify-full")
+		return
+	}
+	_, inUser := u.User.Password()
+	if inUser || u.Query().Has("password") {
+		v.failf("$.storage.url", "holds a password; write it into a file and name that as storage.passwordFile")
 	}
 }
 

@@ -82,11 +82,56 @@ func locate(doc *strictyaml.Document, err error) error {
 	return errors.Join(errs...)
 }
 
+// File is what a policy file holds.
+type File struct {
+	Name string // as errors show it
+	Data []byte
+}
+
 // Load reads every policy file (.yaml or .yml) below a folder, in the order of
 // their names. Two policies of one name are a mistake. A folder without any
 // is sound; it promotes nothing. display is put in front of the names in
 // errors.
 func Load(fsys fs.FS, display string, read ReadFile) ([]Policy, error) {
+	files, failed := Files(fsys, display)
+	policies, err := ParseAll(files, read)
+	return policies, errors.Join(failed, err)
+}
+
+// Files reads what Load parses: the error joins one for each file that cannot
+// be read.
+func Files(fsys fs.FS, display string) ([]File, error) {
+	names, err := list(fsys)
+	if err != nil {
+		return nil, fmt.Errorf("list the policies in %s: %w", display, err)
+	}
+	var files []File
+	var errs []error
+	for _, name := range names {
+		data, err := readLimited(fsys, name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", path.Join(display, name), err))
+			continue
+		}
+		files = append(files, File{Name: path.Join(display, name), Data: data})
+	}
+	return files, errors.Join(errs...)
+}
+
+// ParseAll reads every policy in several files, as Parse does in one. Two
+// policies of one name are a mistake.
+func ParseAll(files []File, read ReadFile) ([]Policy, error) {
+	var all []Policy
+	var errs []error
+	for _, f := range files {
+		policies, err := Parse(f.Name, f.Data, read)
+		all, errs = append(all, policies...), append(errs, err)
+	}
+	return all, errors.Join(append(errs, checkNames(all))...)
+}
+
+// list names the policy files below a folder.
+func list(fsys fs.FS) ([]string, error) {
 	var names []string
 	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -101,22 +146,8 @@ func Load(fsys fs.FS, display string, read ReadFile) ([]Policy, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list the policies in %s: %w", display, err)
-	}
 	slices.Sort(names)
-	var all []Policy
-	var errs []error
-	for _, name := range names {
-		data, err := readLimited(fsys, name)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", path.Join(display, name), err))
-			continue
-		}
-		policies, err := Parse(path.Join(display, name), data, read)
-		all, errs = append(all, policies...), append(errs, err)
-	}
-	return all, errors.Join(append(errs, checkNames(all))...)
+	return names, err
 }
 
 // isPolicyFile says whether a file is read as policies.

@@ -366,8 +366,12 @@ func TestAnotherConfigurationStartsThePodAnew(t *testing.T) {
 	checksum := func(values string) string {
 		return decode[appsv1.Deployment](t, mustRender(t, values), "Deployment").Spec.Template.Annotations["checksum/config"]
 	}
-	if checksum(needed) == checksum(needed+"policies: {a.yaml: x}\n") {
-		t.Error("a new policy does not change the pod")
+	if checksum(needed) == checksum(needed+"config: {workers: 3}\n") {
+		t.Error("another configuration does not start the pod anew")
+	}
+	// The service follows its policies by itself.
+	if checksum(needed) != checksum(needed+"policies: {a.yaml: x}\n") {
+		t.Error("a new policy starts the pod anew")
 	}
 }
 

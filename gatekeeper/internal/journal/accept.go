@@ -1,14 +1,13 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
-
-	"github.com/riverqueue/river"
+	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
 )
@@ -18,6 +17,8 @@ const (
 	maxQueued = 1024 // callers that wait for a commit
 	maxBatch  = 256  // callers that share one
 	maxPushes = 2000 // pushes in one, beyond which no caller is added
+	// commitTimeout is how long a commit may take: longer than senders wait.
+	commitTimeout = 30 * time.Second
 )
 
 // ErrBusy is returned when more pushes wait to be committed than storage
@@ -86,9 +87,11 @@ func (j *Journal) gather(first commit) []commit {
 }
 
 func (j *Journal) commit(batch []commit) {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
 	results := make([]commitResult, len(batch))
-	err := j.inTx(ctx, func(tx *sql.Tx) error {
+	j.deps.Reached(stepAccept)
+	err := j.engine.intakeTx(ctx, func(tx db) error {
 		in := &intake{journal: j, tx: tx}
 		for i, c := range batch {
 			receipt, err := in.accept(ctx, c.pushes)
@@ -97,8 +100,9 @@ func (j *Journal) commit(batch []commit) {
 			}
 			results[i].receipt = receipt
 		}
-		return in.enqueue(ctx)
+		return in.finish(ctx)
 	})
+	j.deps.Reached(stepAccepted)
 	for i, c := range batch {
 		if err != nil {
 			results[i] = commitResult{err: fmt.Errorf("commit pushes: %w", err)}
@@ -109,48 +113,32 @@ func (j *Journal) commit(batch []commit) {
 
 // intake is one transaction of accepted pushes.
 type intake struct {
-	journal *Journal
-	tx      *sql.Tx
-	queued  []int64
+	journal  *Journal
+	tx       db
+	priority int // of their jobs; priorityFresh when zero
+	queued   []accepted
+}
+
+// accepted is a push that gets a job.
+type accepted struct {
+	id   int64
+	push notifications.Push
 }
 
 func (in *intake) accept(ctx context.Context, pushes []notifications.Push) (notifications.Receipt, error) {
 	var receipt notifications.Receipt
 	for _, p := range pushes {
-		known, err := in.known(ctx, p)
+		isNew, err := in.insert(ctx, p)
 		if err != nil {
 			return receipt, err
 		}
-		if known {
+		if isNew {
+			receipt.Accepted++
+		} else {
 			receipt.Duplicates++
-			continue
 		}
-		if err := in.insert(ctx, p); err != nil {
-			return receipt, err
-		}
-		receipt.Accepted++
 	}
 	return receipt, nil
-}
-
-// known says whether an event was seen before, or says again what the newest
-// push of its tag says that is still being worked on.
-func (in *intake) known(ctx context.Context, p notifications.Push) (bool, error) {
-	var n int
-	if p.EventID != "" {
-		err := in.tx.QueryRowContext(ctx, "SELECT count(*) FROM pushes WHERE source = ? AND event_id = ?", p.Source, p.EventID).Scan(&n)
-		if err != nil || n > 0 {
-			return n > 0, err
-		}
-	}
-	if p.Tag == "" || p.Digest == "" {
-		return false, nil
-	}
-	err := in.tx.QueryRowContext(ctx, `
-		SELECT count(*) FROM (SELECT digest, state FROM pushes WHERE source = ? AND repository = ? AND tag = ? ORDER BY id DESC LIMIT 1)
-		WHERE digest = ? AND state IN ('queued', 'judging', 'retrying', 'pending')`,
-		p.Source, p.Repository, p.Tag, p.Digest).Scan(&n)
-	return n > 0, err
 }
 
 // evidenceTag is the form of the tags under which cosign and the referrers
@@ -166,70 +154,102 @@ func subjectTag(tag string) (digest string, ok bool) {
 	return "sha256:" + m[1], true
 }
 
-// insert stores a push. Evidence is remembered as an event and wakes its
-// subject; everything else gets a job.
-func (in *intake) insert(ctx context.Context, p notifications.Push) error {
+// insertPush stores a push unless its event was seen before, or it says again
+// what the newest push of its tag says that is still being worked on.
+const insertPush = `
+	INSERT INTO pushes (source, repository, tag, digest, media_type, actor, event_id, received_at, state)
+	SELECT CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS bigint), CAST(? AS text)
+	WHERE NOT EXISTS (SELECT 1 FROM pushes WHERE source = ? AND event_id = ? AND event_id <> '')
+	AND NOT EXISTS (
+	  SELECT 1 FROM (SELECT tag, digest, state FROM pushes WHERE source = ? AND repository = ? AND tag = ? ORDER BY id DESC LIMIT 1) AS newest
+	  WHERE tag <> '' AND digest <> '' AND digest = ? AND state IN ('queued', 'judging', 'retrying', 'pending'))
+	RETURNING id`
+
+// insert stores a push that is new. Evidence is remembered as an event and
+// wakes its subject; everything else gets a job.
+func (in *intake) insert(ctx context.Context, p notifications.Push) (isNew bool, err error) {
 	subject, isEvidence := subjectTag(p.Tag)
 	state := stateQueued
 	if isEvidence {
 		state = stateDone
 	}
-	res, err := in.tx.ExecContext(ctx, `
-		INSERT INTO pushes (source, repository, tag, digest, media_type, actor, event_id, received_at, state)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		p.Source, p.Repository, p.Tag, p.Digest, p.MediaType, p.Actor, p.EventID, in.journal.deps.Now().UnixNano(), state)
-	if err != nil {
-		return fmt.Errorf("store the push %s:%s: %w", p.Repository, p.Tag, err)
-	}
-	id, err := res.LastInsertId()
-	if err != nil {
-		return err
-	}
-	if isEvidence {
+	var id int64
+	err = in.tx.row(ctx, insertPush,
+		p.Source, p.Repository, p.Tag, p.Digest, p.MediaType, p.Actor, p.EventID, in.journal.deps.Now().UnixNano(), state,
+		p.Source, p.EventID, p.Source, p.Repository, p.Tag, p.Digest).Scan(&id)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("store the push %s:%s: %w", p.Repository, p.Tag, err)
+	case isEvidence:
 		_, err := in.journal.wake(ctx, in.tx, p.Source, p.Repository, subject)
-		return err
+		return true, err
 	}
-	in.queued = append(in.queued, id)
-	if p.Tag == "" {
-		return nil
-	}
-	return in.hurryOvertaken(ctx, p, id)
+	in.queued = append(in.queued, accepted{id, p})
+	return true, nil
 }
 
-// hurryOvertaken has the older pushes of a tag that still wait look again, so
-// that they end as superseded now and not at their deadline.
-func (in *intake) hurryOvertaken(ctx context.Context, p notifications.Push, newest int64) error {
-	return in.journal.hurry(ctx, in.tx, `
-		SELECT id, job_id FROM pushes WHERE source = ? AND repository = ? AND tag = ? AND id < ? AND digest <> ?
-		AND state IN ('judging', 'retrying', 'pending')`, p.Source, p.Repository, p.Tag, newest, p.Digest)
-}
-
-// enqueue adds the jobs of the accepted pushes, all at once.
-func (in *intake) enqueue(ctx context.Context) error {
+// finish queues the jobs of the accepted pushes, all at once.
+func (in *intake) finish(ctx context.Context) error {
 	if len(in.queued) == 0 {
 		return nil
 	}
-	params := make([]river.InsertManyParams, 0, len(in.queued))
-	for _, id := range in.queued {
-		params = append(params, river.InsertManyParams{Args: judgeArgs{PushID: id}})
-	}
-	jobs, err := in.journal.jobs.InsertManyTx(ctx, in.tx, params)
+	ranks, err := in.ranks(ctx)
 	if err != nil {
-		return fmt.Errorf("queue pushes: %w", err)
+		return err
 	}
-	var update strings.Builder
-	args := make([]any, 0, 2*len(jobs))
-	update.WriteString("UPDATE pushes SET job_id = v.column2 FROM (VALUES ")
-	for i, job := range jobs {
-		if i > 0 {
-			update.WriteString(", ")
+	ids := make([]int64, len(in.queued))
+	for i, a := range in.queued {
+		ids[i] = a.id
+	}
+	priority := cmp.Or(in.priority, priorityFresh)
+	err = in.journal.enqueue(ctx, in.tx, ids, func(i int) place { return place{laneFast, priority, ranks[i]} })
+	if err != nil {
+		return err
+	}
+	return in.hurryOvertaken(ctx, ids)
+}
+
+// hurryOvertaken has the older pushes of the tags that still wait look again,
+// so that they end as superseded now and not at their deadline.
+func (in *intake) hurryOvertaken(ctx context.Context, ids []int64) error {
+	query := in.journal.engine.locked(`
+		SELECT p.id, p.job_id FROM pushes n JOIN pushes p ON p.source = n.source AND p.repository = n.repository AND p.tag = n.tag
+		WHERE n.id IN (` + valuesOf("?", len(ids)) + `) AND n.tag <> '' AND p.id < n.id AND p.digest <> n.digest
+		AND p.state IN ('judging', 'retrying', 'pending') ORDER BY p.id`)
+	_, err := in.journal.hurry(ctx, in.tx, newerArrived, query, anys(ids)...)
+	return err
+}
+
+// ranks counts, for each accepted push, how many of its repository wait before
+// it.
+func (in *intake) ranks(ctx context.Context) ([]int64, error) {
+	type place struct{ source, repository string }
+	next := map[place]int64{}
+	ranks := make([]int64, len(in.queued))
+	for i, a := range in.queued {
+		at := place{a.push.Source, a.push.Repository}
+		if _, known := next[at]; !known {
+			var n int64 // with those of this transaction
+			err := in.tx.row(ctx, "SELECT count(*) FROM pushes WHERE source = ? AND repository = ? AND state = 'queued'", at.source, at.repository).Scan(&n)
+			if err != nil {
+				return nil, fmt.Errorf("count what waits of %s: %w", at.repository, err)
+			}
+			next[at] = n - in.among(at.source, at.repository)
 		}
-		update.WriteString("(?, ?)")
-		args = append(args, in.queued[i], job.Job.ID)
+		ranks[i] = next[at]
+		next[at]++
 	}
-	update.WriteString(") AS v WHERE pushes.id = v.column1")
-	if _, err := in.tx.ExecContext(ctx, update.String(), args...); err != nil {
-		return fmt.Errorf("queue pushes: %w", err)
+	return ranks, nil
+}
+
+// among counts the accepted pushes of a repository.
+func (in *intake) among(source, repository string) (n int64) {
+	for _, a := range in.queued {
+		if a.push.Source == source && a.push.Repository == repository {
+			n++
+		}
 	}
-	return nil
+	return n
 }

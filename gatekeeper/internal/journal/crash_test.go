@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,26 +17,26 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
-// crashVariable holds the journal's path in the process that is to be killed.
+// crashVariable holds the journal's location in the process that is to be killed.
 const crashVariable = "GATEKEEPER_JOURNAL_CRASH"
 
 // crashIfChild runs the process that is to be killed: it accepts pushes until
 // it is, and prints each that was accepted.
 func crashIfChild() bool {
-	path := os.Getenv(crashVariable)
-	if path == "" {
+	location := os.Getenv(crashVariable)
+	if location == "" {
 		return false
 	}
-	if err := acceptForEver(path); err != nil {
+	if err := acceptForEver(location); err != nil {
 		fmt.Println("failed:", err)
 		os.Exit(1)
 	}
 	return true
 }
 
-func acceptForEver(path string) error {
+func acceptForEver(location string) error {
 	ctx := context.Background()
-	j, err := journal.Open(ctx, "sqlite://"+path, journal.Deps{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	j, err := journal.Open(ctx, location, journal.Deps{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -60,47 +59,53 @@ func (hanging) Process(ctx context.Context, _ gatekeeper.Push) (gatekeeper.Progr
 }
 
 func TestWhatWasAcceptedIsJudgedAfterAKill(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gatekeeper.db")
-	child := exec.CommandContext(t.Context(), os.Args[0])
-	child.Env = append(os.Environ(), crashVariable+"="+path)
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	accepted := map[string]bool{}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "failed") {
-			t.Fatal(lines.Text())
-		}
-		accepted[lines.Text()] = true
-		if len(accepted) == 40 {
-			if err := child.Process.Kill(); err != nil { // SIGKILL
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := e.location(t)
+			child := exec.CommandContext(t.Context(), os.Args[0])
+			child.Env = append(os.Environ(), crashVariable+"="+path)
+			out, err := child.StdoutPipe()
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-	}
-	if err := child.Wait(); err == nil {
-		t.Fatal("the process was not killed")
-	}
+			if err := child.Start(); err != nil {
+				t.Fatal(err)
+			}
+			accepted := map[string]bool{}
+			lines := bufio.NewScanner(out)
+			for lines.Scan() {
+				if strings.HasPrefix(lines.Text(), "failed") {
+					t.Fatal(lines.Text())
+				}
+				accepted[lines.Text()] = true
+				if len(accepted) == 40 {
+					if err := child.Process.Kill(); err != nil { // SIGKILL
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := child.Wait(); err == nil {
+				t.Fatal("the process was not killed")
+			}
 
-	j, p := open(t, path, deps(t)), newProcessor()
-	t.Cleanup(func() { closeJournal(t, j) })
-	run(t, j, p)
-	for len(accepted) > 0 {
-		c := p.next(t)
-		delete(accepted, c.push.Tag)
-		c.verdict(policy.VerdictPromoted)
+			j, p := open(t, path, deps(t)), newProcessor()
+			t.Cleanup(func() { closeJournal(t, j) })
+			run(t, j, p)
+			for len(accepted) > 0 {
+				c := p.next(t)
+				delete(accepted, c.push.Tag)
+				c.verdict(policy.VerdictPromoted)
+			}
+		})
 	}
 }
 
 func BenchmarkAccept(b *testing.B) {
 	for _, callers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			j, err := journal.Open(b.Context(), "sqlite://"+filepath.Join(b.TempDir(), "gatekeeper.db"), journal.Deps{
+			j, err := journal.Open(b.Context(), sqliteLocation(b), journal.Deps{
 				Now: time.Now, Log: slog.New(slog.DiscardHandler),
 			})
 			if err != nil {

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +30,8 @@ func (j *Journal) RecordDecision(ctx context.Context, d gatekeeper.Decision) (in
 	if err != nil {
 		return 0, err
 	}
+	j.deps.Reached(stepDecide)
+	defer j.deps.Reached(stepDecided)
 	var policies strings.Builder
 	policies.WriteString(",")
 	for _, r := range d.Results {
@@ -40,22 +44,17 @@ func (j *Journal) RecordDecision(ctx context.Context, d gatekeeper.Decision) (in
 		return 0, fmt.Errorf("encode the decision: %w", err)
 	}
 	var id int64
-	err = j.inTx(ctx, func(tx *sql.Tx) error {
+	err = j.engine.inTx(ctx, func(tx db) error {
 		if evidence.hash.Valid {
-			_, err := tx.ExecContext(ctx, "INSERT INTO evidence (hash, body) VALUES (?, ?) ON CONFLICT DO NOTHING", evidence.hash, evidence.body)
+			err := tx.exec(ctx, "INSERT INTO evidence (hash, body) VALUES (?, ?) ON CONFLICT DO NOTHING", evidence.hash, evidence.body)
 			if err != nil {
 				return err
 			}
 		}
-		res, err := tx.ExecContext(ctx, `
+		return tx.row(ctx, `
 			INSERT INTO decisions (push_id, source, repository, tag, digest, verdict, policies, decided_at, body, evidence)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			d.Push.ID, d.Push.Source, d.Push.Repository, d.Push.Tag, d.Push.Digest, d.Verdict, policies.String(), d.DecidedAt.UnixNano(), string(body), evidence.hash)
-		if err != nil {
-			return err
-		}
-		id, err = res.LastInsertId()
-		return err
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, d.Push.ID, d.Push.Source, d.Push.Repository, d.Push.Tag, d.Push.Digest,
+			string(d.Verdict), policies.String(), d.DecidedAt.UnixNano(), string(body), evidence.hash).Scan(&id)
 	})
 	return id, err
 }
@@ -94,9 +93,11 @@ func (j *Journal) unpackEvidence(body []byte) (*policy.Evidence, error) {
 
 // RecordGolden implements gatekeeper.Ledger. Repeating it changes nothing.
 func (j *Journal) RecordGolden(ctx context.Context, decision int64, refs []gatekeeper.GoldenReference) error {
-	return j.inTx(ctx, func(tx *sql.Tx) error {
+	j.deps.Reached(stepGolden)
+	defer j.deps.Reached(stepGoldenThere)
+	return j.engine.inTx(ctx, func(tx db) error {
 		for _, r := range refs {
-			_, err := tx.ExecContext(ctx, `
+			err := tx.exec(ctx, `
 				INSERT INTO golden (decision_id, registry, repository, tag, digest, push_id, at)
 				VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 				decision, r.Registry, r.Repository, r.Tag, r.Digest, r.PushID, r.At.UnixNano())
@@ -120,7 +121,7 @@ func scanGolden(r row, extra ...any) (gatekeeper.GoldenReference, error) {
 
 // Golden implements gatekeeper.History.
 func (j *Journal) Golden(ctx context.Context, registry, repository, tag string) (gatekeeper.GoldenReference, bool, error) {
-	g, err := scanGolden(j.read.QueryRowContext(ctx, "SELECT "+goldenColumns+` FROM golden
+	g, err := scanGolden(j.engine.row(ctx, "SELECT "+goldenColumns+` FROM golden
 		WHERE registry = ? AND repository = ? AND tag = ? ORDER BY id DESC LIMIT 1`, registry, repository, tag))
 	if errors.Is(err, sql.ErrNoRows) {
 		return g, false, nil
@@ -132,11 +133,11 @@ func (j *Journal) Golden(ctx context.Context, registry, repository, tag string) 
 // Repository is the golden one; empty: all.
 func (j *Journal) GoldenTags(ctx context.Context, repository string, limit int) ([]gatekeeper.GoldenReference, error) {
 	list := []gatekeeper.GoldenReference{}
-	err := eachRow(ctx, j.read, "SELECT "+goldenColumns+` FROM golden g
+	err := j.engine.each(ctx, "SELECT "+goldenColumns+` FROM golden g
 		WHERE (? = '' OR repository = ?) AND NOT EXISTS (
 		  SELECT 1 FROM golden n WHERE n.registry = g.registry AND n.repository = g.repository AND n.tag = g.tag AND n.id > g.id)
-		ORDER BY id DESC LIMIT ?`, []any{repository, repository, limit}, func(rows *sql.Rows) error {
-		ref, err := scanGolden(rows)
+		ORDER BY id DESC LIMIT ?`, []any{repository, repository, limit}, func(r row) error {
+		ref, err := scanGolden(r)
 		list = append(list, ref)
 		return err
 	})
@@ -172,8 +173,11 @@ func (j *Journal) Decisions(ctx context.Context, q gatekeeper.DecisionQuery) ([]
 	return list, nil
 }
 
+// likeEscaper takes the meaning from what LIKE has wildcards for.
+var likeEscaper = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_") //nolint:gochecknoglobals // as good as a constant
+
 func conditions(q gatekeeper.DecisionQuery) (where string, args []any) {
-	parts := []string{"1"}
+	parts := []string{"1 = 1"}
 	for _, c := range []struct{ sql, value string }{
 		{"verdict = ?", string(q.Verdict)},
 		{"source = ?", q.Source},
@@ -186,7 +190,7 @@ func conditions(q gatekeeper.DecisionQuery) (where string, args []any) {
 		}
 	}
 	if q.Policy != "" {
-		parts, args = append(parts, "instr(policies, ?) > 0"), append(args, ","+q.Policy+",")
+		parts, args = append(parts, `policies LIKE ? ESCAPE '!'`), append(args, "%,"+likeEscaper.Replace(q.Policy)+",%")
 	}
 	if q.Before > 0 {
 		parts, args = append(parts, "id < ?"), append(args, q.Before)
@@ -199,8 +203,8 @@ func (j *Journal) list(ctx context.Context, where string, args []any, limit int)
 	list := []gatekeeper.Decision{}
 	at := map[int64]int{}
 	query := "SELECT id, body FROM decisions WHERE " + where + " ORDER BY id DESC LIMIT ?"
-	err := eachRow(ctx, j.read, query, append(args, limit), func(rows *sql.Rows) error {
-		d, err := scanDecision(rows)
+	err := j.engine.each(ctx, query, append(args, limit), func(r row) error {
+		d, err := scanDecision(r)
 		at[d.ID] = len(list)
 		list = append(list, d)
 		return err
@@ -208,14 +212,11 @@ func (j *Journal) list(ctx context.Context, where string, args []any, limit int)
 	if err != nil || len(list) == 0 {
 		return list, err
 	}
-	ids, err := json.Marshal(keys(at))
-	if err != nil {
-		return nil, err
-	}
-	query = "SELECT " + goldenColumns + ", decision_id FROM golden WHERE decision_id IN (SELECT value FROM json_each(?)) ORDER BY id"
-	return list, eachRow(ctx, j.read, query, []any{string(ids)}, func(rows *sql.Rows) error {
+	ids := slices.Collect(maps.Keys(at))
+	query = "SELECT " + goldenColumns + ", decision_id FROM golden WHERE decision_id IN (" + valuesOf("?", len(ids)) + ") ORDER BY id"
+	return list, j.engine.each(ctx, query, anys(ids), func(r row) error {
 		var decision int64
-		g, err := scanGolden(rows, &decision)
+		g, err := scanGolden(r, &decision)
 		if err != nil {
 			return err
 		}
@@ -223,14 +224,6 @@ func (j *Journal) list(ctx context.Context, where string, args []any, limit int)
 		d.Golden = append(d.Golden, g)
 		return nil
 	})
-}
-
-func keys(m map[int64]int) []int64 {
-	ids := make([]int64, 0, len(m))
-	for id := range m {
-		ids = append(ids, id)
-	}
-	return ids
 }
 
 func scanDecision(r row, extra ...any) (gatekeeper.Decision, error) {
@@ -258,7 +251,7 @@ func (j *Journal) Decision(ctx context.Context, id int64) (gatekeeper.Decision, 
 	}
 	d := list[0]
 	var packed []byte
-	err = j.read.QueryRowContext(ctx, "SELECT e.body FROM decisions d JOIN evidence e ON e.hash = d.evidence WHERE d.id = ?", id).Scan(&packed)
+	err = j.engine.row(ctx, "SELECT e.body FROM decisions d JOIN evidence e ON e.hash = d.evidence WHERE d.id = ?", id).Scan(&packed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return d, nil // judged without evidence: nothing matched, overtaken
 	}

@@ -2,8 +2,10 @@ package journal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,13 +18,72 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
+	"github.com/golden-gatekeeper/gatekeeper/test/postgres"
 )
 
 func TestMain(m *testing.M) {
 	if crashIfChild() {
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(withPostgres{m})
+}
+
+// withPostgres ends the server after the last test.
+type withPostgres struct{ *testing.M }
+
+// Run implements goleak.TestingM.
+func (m withPostgres) Run() int {
+	code := m.M.Run()
+	if err := stopPostgres(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// engine is one of the databases that every test is run with.
+type engine struct{ location func(testing.TB) string }
+
+// engines are SQLite and, where it is installed, PostgreSQL.
+func engines() map[string]engine {
+	return map[string]engine{"SQLite": {sqliteLocation}, "PostgreSQL": {postgresLocation}}
+}
+
+// sqliteLocation names a new file.
+func sqliteLocation(tb testing.TB) string {
+	tb.Helper()
+	return "sqlite://" + filepath.Join(tb.TempDir(), "gatekeeper.db")
+}
+
+// server is started by the first test that needs it, for all of them.
+var server struct { //nolint:gochecknoglobals // one for all tests
+	sync.Mutex
+	*postgres.Server
+}
+
+// postgresLocation names a new database.
+func postgresLocation(tb testing.TB) string {
+	tb.Helper()
+	server.Lock()
+	defer server.Unlock()
+	if server.Server == nil {
+		s, err := postgres.New(context.Background())
+		if errors.Is(err, postgres.ErrNoBinaries) {
+			tb.Skip(err)
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		server.Server = s
+	}
+	return server.NewDatabase(tb)
+}
+
+func stopPostgres() error {
+	if server.Server == nil {
+		return nil
+	}
+	return server.Close()
 }
 
 // digest makes a well-formed digest out of one letter.
@@ -99,18 +160,18 @@ func deps(t *testing.T) journal.Deps {
 	}
 }
 
-func open(t *testing.T, path string, d journal.Deps) *journal.Journal {
+func open(t *testing.T, location string, d journal.Deps) *journal.Journal {
 	t.Helper()
-	j, err := journal.Open(t.Context(), "sqlite://"+path, d)
+	j, err := journal.Open(t.Context(), location, d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return j
 }
 
-func openNew(t *testing.T) *journal.Journal {
+func (e engine) openNew(t *testing.T) *journal.Journal {
 	t.Helper()
-	j := open(t, filepath.Join(t.TempDir(), "gatekeeper.db"), deps(t))
+	j := open(t, e.location(t), deps(t))
 	t.Cleanup(func() { closeJournal(t, j) })
 	return j
 }

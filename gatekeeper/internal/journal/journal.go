@@ -6,42 +6,27 @@ package journal
 
 import (
 	"context"
-	"database/sql"
-	_ "embed"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
-	"github.com/riverqueue/river/rivermigrate"
-	"golang.org/x/sys/unix"
-
-	// The database driver. Grype links this fork of modernc.org/sqlite, and only one
-	// of the two can be in a program: both register the name "sqlite".
-	_ "github.com/glebarez/go-sqlite"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 )
-
-// schemaVersion is the version of schema.sql; it is kept in user_version.
-const schemaVersion = 1
-
-//go:embed schema.sql
-var schema string
 
 // Deps is what a Journal works with.
 type Deps struct {
 	Now func() time.Time
 	Log *slog.Logger
-	// Workers is how many pushes are processed at a time; 16 when zero.
+	// Workers is how many pushes are processed at a time; 16 when zero. A
+	// quarter as many are kept for what takes long.
 	Workers int
 	// Backoff is the pause after the n-th failed attempt in a row, n from 1;
 	// exponential with jitter when nil.
@@ -49,59 +34,117 @@ type Deps struct {
 	// Retries is how long after its arrival a push that fails is tried
 	// again; 24 hours when zero.
 	Retries time.Duration
+	// Password returns PostgreSQL's password, for each connection anew; nil:
+	// what the URL and the environment say.
+	Password func() (string, error)
+	// Tasks are done from time to time, by one process at a time.
+	Tasks []Task
+	// Keep is how long records are kept that nothing refers to any more;
+	// for ever when zero.
+	Keep time.Duration
+	// Replicas is told how many processes share the journal whenever that
+	// changes; may be nil.
+	Replicas func(alive int)
+	// Reached is told about steps, for tests that end the process there; may
+	// be nil.
+	Reached func(step string)
 }
 
-// Journal is the storage on one SQLite file. It is safe for concurrent use;
-// one process at a time can open a file.
+// The steps that Deps.Reached is told about: before and after each commit.
+const (
+	stepAccept      = "accept"
+	stepAccepted    = "accepted"
+	stepBegin       = "begin"
+	stepBegun       = "begun"
+	stepDecide      = "decide"
+	stepDecided     = "decided"
+	stepGolden      = "record-golden"
+	stepGoldenThere = "golden-recorded"
+	stepFinish      = "finish"
+	stepFinished    = "finished"
+)
+
+// Steps lists what Deps.Reached is told about, in the order of a promotion.
+func Steps() []string {
+	return []string{stepAccept, stepAccepted, stepBegin, stepBegun, stepDecide, stepDecided, stepGolden, stepGoldenThere, stepFinish, stepFinished}
+}
+
+// Journal is the storage on SQLite, for one process, or PostgreSQL, for any
+// number of them. It is safe for concurrent use.
 type Journal struct {
-	deps    Deps
-	write   *sql.DB // one connection, as SQLite has one writer
-	read    *sql.DB
-	lock    *os.File
-	jobs    *river.Client[*sql.Tx]
-	commits chan commit
-	closed  chan struct{}
-	wg      sync.WaitGroup
-	worker  *worker
-	zip     *zstd.Encoder
-	unzip   *zstd.Decoder
+	deps      Deps
+	engine    engine
+	jobs      jobs
+	replica   *replica
+	processor Processor
+	crowds    crowds
+	commits   chan commit
+	closed    chan struct{}
+	wg        sync.WaitGroup
+	zip       *zstd.Encoder
+	unzip     *zstd.Decoder
 }
 
-// Open opens or creates the journal at a URL of the form sqlite:///path.
+// options are what an engine is opened with.
+type options struct {
+	log      *slog.Logger
+	password func() (string, error) // nil: none
+}
+
+// Open opens or creates the journal at a URL: sqlite:///path, or postgres://…
+// as libpq has it. Tables are brought up to date.
 func Open(ctx context.Context, location string, deps Deps) (_ *Journal, err error) {
-	path, err := sqlitePath(location)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return nil, fmt.Errorf("open the journal: %w", err)
-	}
-	j := &Journal{deps: withDefaults(deps), commits: make(chan commit, maxQueued), closed: make(chan struct{})}
+	j := &Journal{deps: withDefaults(deps), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: crowds{running: map[string]int{}}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("open the journal %s: %w", path, err), j.closeFiles())
+			err = joined(fmt.Errorf("open the journal: %w", err), j.closeFiles())
 		}
 	}()
 	if err := j.prepareCompression(); err != nil {
 		return nil, err
 	}
-	if j.lock, err = lockFile(path + ".lock"); err != nil {
+	if j.engine, err = openEngine(ctx, location, options{log: j.quiet(), password: deps.Password}); err != nil {
 		return nil, err
 	}
-	if j.write, err = openDatabase(path, 1, "_pragma=synchronous(FULL)", "_txlock=immediate"); err != nil {
-		return nil, err
-	}
-	if j.read, err = openDatabase(path, 4, "_pragma=query_only(1)"); err != nil {
-		return nil, err
-	}
-	if err := j.migrate(ctx); err != nil {
-		return nil, err
-	}
-	if err := j.newClient(); err != nil {
+	if err := j.newQueue(); err != nil {
 		return nil, err
 	}
 	j.wg.Go(j.commitLoop)
 	return j, nil
+}
+
+// Migrate brings the tables at a URL up to date, and does nothing else. The
+// password is as in Deps.
+func Migrate(ctx context.Context, location string, password func() (string, error), log *slog.Logger) error {
+	e, err := openEngine(ctx, location, options{log: log, password: password})
+	if err != nil {
+		return fmt.Errorf("migrate the journal: %w", err)
+	}
+	return e.close()
+}
+
+func openEngine(ctx context.Context, location string, o options) (engine, error) {
+	if IsPostgres(location) {
+		e, err := openPostgres(ctx, location, o)
+		if err != nil {
+			return nil, fmt.Errorf("PostgreSQL: %w", err) // pgx names host and database, and no password
+		}
+		return e, nil
+	}
+	path, ok := strings.CutPrefix(location, "sqlite://")
+	if !ok || path == "" {
+		return nil, errors.New("the storage's URL is not understood; write sqlite:///path/to/gatekeeper.db or postgres://user@host:5432/database")
+	}
+	e, err := openSQLite(ctx, path, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return e, nil
+}
+
+// IsPostgres says whether a storage's URL names a PostgreSQL database.
+func IsPostgres(location string) bool {
+	return strings.HasPrefix(location, "postgres://") || strings.HasPrefix(location, "postgresql://")
 }
 
 // maxEvidence bounds the evidence of one decision in memory, in bytes.
@@ -125,89 +168,49 @@ func withDefaults(deps Deps) Deps {
 	if deps.Retries == 0 {
 		deps.Retries = 24 * time.Hour
 	}
+	if deps.Replicas == nil {
+		deps.Replicas = func(int) {}
+	}
+	if deps.Reached == nil {
+		deps.Reached = func(string) {}
+	}
 	return deps
 }
 
-func sqlitePath(location string) (string, error) {
-	path, ok := strings.CutPrefix(location, "sqlite://")
-	if !ok || path == "" {
-		return "", fmt.Errorf("storage %q is not supported; write sqlite:///path/to/gatekeeper.db", location)
-	}
-	return path, nil
-}
-
-// lockFile makes sure that no other process works on the same journal. The
-// kernel lets go of the lock when the process ends, however it ends.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the path is the operator's
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another process is using it (%s is locked): %w", path, err), f.Close())
-	}
-	return f, nil
-}
-
-func openDatabase(path string, connections int, options ...string) (*sql.DB, error) {
-	options = append(options, "_pragma=busy_timeout(10000)", "_pragma=journal_mode(WAL)", "_pragma=foreign_keys(1)")
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: path, RawQuery: strings.Join(options, "&")}).String())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(connections)
-	return db, nil
-}
-
-func (j *Journal) migrate(ctx context.Context) error {
-	var version int
-	if err := j.write.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return err
-	}
-	if version > schemaVersion {
-		return fmt.Errorf("it was written by a newer version (schema %d, this one knows %d); start that version again", version, schemaVersion)
-	}
-	migrator, err := rivermigrate.New(riversqlite.New(j.write), &rivermigrate.Config{Logger: j.quiet()})
+// newQueue sets up the jobs.
+func (j *Journal) newQueue() error {
+	host, err := os.Hostname()
 	if err != nil {
 		return err
 	}
-	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-		return fmt.Errorf("prepare the jobs' tables: %w", err)
-	}
-	if version == schemaVersion {
-		return nil
-	}
-	return j.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
-		return err
-	})
-}
-
-// newClient sets up River. The jobs of this process that a crash left running
-// are nobody's now: the lock says that no other process is at work.
-func (j *Journal) newClient() error {
-	j.worker = &worker{journal: j}
+	id := host[:min(len(host), 63)] + "-" + strings.ToLower(rand.Text())
+	j.replica = newReplica(id, j.engine, j.deps.Log, j.deps.Replicas)
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, j.worker); err != nil {
+	if err := river.AddWorkerSafely(workers, &worker{journal: j}); err != nil {
 		return err
 	}
-	client, err := river.NewClient(riversqlite.New(j.write), &river.Config{
-		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: j.deps.Workers}},
-		Workers:                     workers,
-		Logger:                      j.quiet(),
-		FetchCooldown:               5 * time.Millisecond,
-		FetchPollInterval:           20 * time.Millisecond,
-		PollOnly:                    true,
-		JobTimeout:                  -1, // each step has its own limits
-		RescueStuckJobsAfter:        365 * 24 * time.Hour,
-		MaxAttempts:                 1000,
-		CompletedJobRetentionPeriod: time.Minute,
-	})
+	tasks, err := j.addTasks(workers)
 	if err != nil {
 		return err
 	}
-	j.jobs = client
-	return nil
+	j.crowds.most = max(1, j.deps.Workers/2)
+	j.jobs, err = j.engine.jobs(jobsConfig{
+		id: id, workers: workers, tasks: tasks, poll: pollInterval(j.engine), now: j.deps.Now, log: j.quiet(),
+		lanes: map[string]river.QueueConfig{
+			laneFast:  {MaxWorkers: j.deps.Workers},
+			laneSlow:  {MaxWorkers: max(1, j.deps.Workers/4)},
+			laneTasks: {MaxWorkers: 2},
+		},
+	})
+	return err
+}
+
+// pollInterval is shorter where nobody tells of new jobs.
+func pollInterval(e engine) time.Duration {
+	if _, alone := e.(*sqlite); alone {
+		return 20 * time.Millisecond
+	}
+	return 100 * time.Millisecond
 }
 
 // quiet leaves River's warnings and errors in the log, and no more.
@@ -235,13 +238,8 @@ func (j *Journal) Close() error {
 
 func (j *Journal) closeFiles() error {
 	var errs []error
-	for _, db := range []*sql.DB{j.read, j.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	if j.lock != nil {
-		errs = append(errs, j.lock.Close())
+	if j.engine != nil {
+		errs = append(errs, j.engine.close())
 	}
 	if j.zip != nil {
 		errs = append(errs, j.zip.Close())
@@ -249,33 +247,15 @@ func (j *Journal) closeFiles() error {
 	if j.unzip != nil {
 		j.unzip.Close()
 	}
-	return errors.Join(errs...)
+	return joined(errs...)
 }
 
 // Ready says whether the journal can commit: whether a push could be accepted
 // now.
 func (j *Journal) Ready(ctx context.Context) error {
-	return j.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
-		return err
+	return j.engine.intakeTx(ctx, func(tx db) error {
+		return tx.exec(ctx, "UPDATE probe SET at = ? WHERE id = 1", j.deps.Now().UnixNano())
 	})
-}
-
-// inTx runs f in a transaction, which is committed unless f fails.
-func (j *Journal) inTx(ctx context.Context, f func(*sql.Tx) error) (err error) {
-	tx, err := j.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
-			err = errors.Join(err, rollback)
-		}
-	}()
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
 }
 
 var (

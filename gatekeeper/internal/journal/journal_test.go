@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,278 +18,344 @@ import (
 )
 
 func TestAcceptCountsWhatIsNewAndWhatIsKnown(t *testing.T) {
-	j := openNew(t)
-	event := pushOf("v2", digest("b"))
-	event.EventID = "event-1"
-	retagged := event
-	retagged.Tag = "v3"
-	for _, step := range []struct {
-		name   string
-		pushes []notifications.Push
-		want   notifications.Receipt
-	}{
-		{"nothing", nil, notifications.Receipt{}},
-		{"a push", []notifications.Push{pushOf("v1", digest("a"))}, notifications.Receipt{Accepted: 1}},
-		{"the same while it waits", []notifications.Push{pushOf("v1", digest("a"))}, notifications.Receipt{Duplicates: 1}},
-		{"another digest", []notifications.Push{pushOf("v1", digest("b"))}, notifications.Receipt{Accepted: 1}},
-		{"back to the first", []notifications.Push{pushOf("v1", digest("a"))}, notifications.Receipt{Accepted: 1}},
-		{"twice in one call", []notifications.Push{event, event}, notifications.Receipt{Accepted: 1, Duplicates: 1}},
-		{"a repeated event, whatever it says", []notifications.Push{retagged}, notifications.Receipt{Duplicates: 1}},
-		{"without tag", []notifications.Push{pushOf("", digest("a")), pushOf("", digest("b"))}, notifications.Receipt{Accepted: 2}},
-	} {
-		if diff := cmp.Diff(step.want, accept(t, j, step.pushes...)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", step.name, diff)
-		}
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := e.openNew(t)
+			event := pushOf("v2", digest("b"))
+			event.EventID = "event-1"
+			retagged := event
+			retagged.Tag = "v3"
+			for _, step := range []struct {
+				name   string
+				pushes []notifications.Push
+				want   notifications.Receipt
+			}{
+				{"nothing", nil, notifications.Receipt{}},
+				{"a push", []notifications.Push{pushOf("v1", digest("a"))}, notifications.Receipt{Accepted: 1}},
+				{"the same while it waits", []notifications.Push{pushOf("v1", digest("a"))}, notifications.Receipt{Duplicates: 1}},
+				{"another digest", []notifications.Push{pushOf("v1", digest("b"))}, notifications.Receipt{Accepted: 1}},
+				{"back to the first", []notifications.Push{pushOf("v1", digest("a"))}, notifications.Receipt{Accepted: 1}},
+				{"twice in one call", []notifications.Push{event, event}, notifications.Receipt{Accepted: 1, Duplicates: 1}},
+				{"a repeated event, whatever it says", []notifications.Push{retagged}, notifications.Receipt{Duplicates: 1}},
+				{"without tag", []notifications.Push{pushOf("", digest("a")), pushOf("", digest("b"))}, notifications.Receipt{Accepted: 2}},
+			} {
+				if diff := cmp.Diff(step.want, accept(t, j, step.pushes...)); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", step.name, diff)
+				}
+			}
+		})
 	}
 }
 
 func TestManyCallersAtOnceLoseNothing(t *testing.T) {
-	j := openNew(t)
-	const callers = 64
-	var wg sync.WaitGroup
-	errs := make([]error, callers)
-	for i := range callers {
-		wg.Go(func() {
-			_, errs[i] = j.Accept(t.Context(), []notifications.Push{pushOf(fmt.Sprintf("v%d", i), digest("a"))})
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := e.openNew(t)
+			const callers = 64
+			var wg sync.WaitGroup
+			errs := make([]error, callers)
+			for i := range callers {
+				wg.Go(func() {
+					_, errs[i] = j.Accept(t.Context(), []notifications.Push{pushOf(fmt.Sprintf("v%d", i), digest("a"))})
+				})
+			}
+			wg.Wait()
+			if err := errors.Join(errs...); err != nil {
+				t.Fatal(err)
+			}
+			q, err := j.Queue(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := q.Pushes["queued"]; got != callers {
+				t.Errorf("%d pushes are queued, want %d", got, callers)
+			}
 		})
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-	q, err := j.Queue(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := q.Pushes["queued"]; got != callers {
-		t.Errorf("%d pushes are queued, want %d", got, callers)
 	}
 }
 
 func TestAPushIsProcessedUntilItsVerdictIsFinal(t *testing.T) {
-	j, p := openNew(t), newProcessor()
-	run(t, j, p)
-	accept(t, j, pushOf("v1", digest("a")))
-	c := p.next(t)
-	if c.push.Repository != "team/app" || c.push.Tag != "v1" || c.push.Digest != digest("a") || c.push.Attempt != 0 {
-		t.Errorf("processed %+v", c.push)
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, p := e.openNew(t), newProcessor()
+			run(t, j, p)
+			accept(t, j, pushOf("v1", digest("a")))
+			c := p.next(t)
+			if c.push.Repository != "team/app" || c.push.Tag != "v1" || c.push.Digest != digest("a") || c.push.Attempt != 0 {
+				t.Errorf("processed %+v", c.push)
+			}
+			c.pending(time.Now().Add(10 * time.Millisecond))
+			p.next(t).verdict(policy.VerdictRejected)
+			awaitState(t, j, "v1", "rejected")
+		})
 	}
-	c.pending(time.Now().Add(10 * time.Millisecond))
-	p.next(t).verdict(policy.VerdictRejected)
-	awaitState(t, j, "v1", "rejected")
 }
 
 func TestAFailureIsTriedAgain(t *testing.T) {
-	j, p := openNew(t), newProcessor()
-	run(t, j, p)
-	accept(t, j, pushOf("v1", digest("a")))
-	for i, a := range []answer{
-		{err: errors.New("the registry is down")},
-		{panics: true},
-		{progress: gatekeeper.Progress{Verdict: policy.VerdictError, Reason: "no database"}},
-	} {
-		c := p.next(t)
-		if c.push.Attempt != i {
-			t.Errorf("attempt %d says it is number %d", i, c.push.Attempt)
-		}
-		c.answer <- a
-	}
-	s := awaitState(t, j, "v1", "retrying")
-	if s.Problem != "no database" && s.Problem != "judging crashed: as the test asked" {
-		t.Errorf("problem %q", s.Problem)
-	}
-	c := p.next(t)
-	if c.push.Attempt != 3 {
-		t.Errorf("the fourth attempt says it is number %d", c.push.Attempt)
-	}
-	c.verdict(policy.VerdictPromoted)
-	if s := awaitState(t, j, "v1", "promoted"); s.Problem != "" || s.Push.Attempt != 0 {
-		t.Errorf("after success: %+v", s)
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, p := e.openNew(t), newProcessor()
+			run(t, j, p)
+			accept(t, j, pushOf("v1", digest("a")))
+			for i, a := range []answer{
+				{err: errors.New("the registry is down")},
+				{panics: true},
+				{progress: gatekeeper.Progress{Verdict: policy.VerdictError, Reason: "no database"}},
+			} {
+				c := p.next(t)
+				if c.push.Attempt != i {
+					t.Errorf("attempt %d says it is number %d", i, c.push.Attempt)
+				}
+				c.answer <- a
+			}
+			s := awaitState(t, j, "v1", "retrying")
+			if s.Problem != "no database" && s.Problem != "judging crashed: as the test asked" {
+				t.Errorf("problem %q", s.Problem)
+			}
+			c := p.next(t)
+			if c.push.Attempt != 3 {
+				t.Errorf("the fourth attempt says it is number %d", c.push.Attempt)
+			}
+			c.verdict(policy.VerdictPromoted)
+			if s := awaitState(t, j, "v1", "promoted"); s.Problem != "" || s.Push.Attempt != 0 {
+				t.Errorf("after success: %+v", s)
+			}
+		})
 	}
 }
 
 func TestAFailureThatLastsEndsAsError(t *testing.T) {
-	d := deps(t)
-	d.Retries = time.Nanosecond
-	j := open(t, filepath.Join(t.TempDir(), "gatekeeper.db"), d)
-	t.Cleanup(func() { closeJournal(t, j) })
-	p := newProcessor()
-	run(t, j, p)
-	accept(t, j, pushOf("v1", digest("a")))
-	p.next(t).answer <- answer{err: errors.New("the registry is down")}
-	awaitState(t, j, "v1", "error")
-	// Evidence that arrives afterwards is a reason to try again.
-	if n, err := j.Wake(t.Context(), "staging", "team/app", digest("a")); n != 1 || err != nil {
-		t.Fatalf("wake: %d, %v", n, err)
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deps(t)
+			d.Retries = time.Nanosecond
+			j := open(t, e.location(t), d)
+			t.Cleanup(func() { closeJournal(t, j) })
+			p := newProcessor()
+			run(t, j, p)
+			accept(t, j, pushOf("v1", digest("a")))
+			p.next(t).answer <- answer{err: errors.New("the registry is down")}
+			awaitState(t, j, "v1", "error")
+			// Evidence that arrives afterwards is a reason to try again.
+			if n, err := j.Wake(t.Context(), "staging", "team/app", digest("a")); n != 1 || err != nil {
+				t.Fatalf("wake: %d, %v", n, err)
+			}
+			p.next(t).verdict(policy.VerdictPromoted)
+			awaitState(t, j, "v1", "promoted")
+		})
 	}
-	p.next(t).verdict(policy.VerdictPromoted)
-	awaitState(t, j, "v1", "promoted")
 }
 
 // A deadline that is further away than River's scheduler looks comes too.
 func TestADeadlineComes(t *testing.T) {
-	j, p := openNew(t), newProcessor()
-	run(t, j, p)
-	accept(t, j, pushOf("v1", digest("a")))
-	deadline := time.Now().Add(6 * time.Second)
-	p.next(t).pending(deadline)
-	c := p.next(t)
-	if early := time.Until(deadline); early > 0 {
-		t.Errorf("looked at %s before the deadline", early)
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, p := e.openNew(t), newProcessor()
+			run(t, j, p)
+			accept(t, j, pushOf("v1", digest("a")))
+			deadline := time.Now().Add(6 * time.Second)
+			p.next(t).pending(deadline)
+			c := p.next(t)
+			if early := time.Until(deadline); early > 0 {
+				t.Errorf("looked at %s before the deadline", early)
+			}
+			c.verdict(policy.VerdictRejected)
+			awaitState(t, j, "v1", "rejected")
+		})
 	}
-	c.verdict(policy.VerdictRejected)
-	awaitState(t, j, "v1", "rejected")
 }
 
 func TestOneSlowPushHoldsUpNoOther(t *testing.T) {
-	j, p := openNew(t), newProcessor()
-	run(t, j, p)
-	accept(t, j, pushOf("slow", digest("a")))
-	slow := p.next(t)
-	accept(t, j, pushOf("quick", digest("b")))
-	p.next(t).verdict(policy.VerdictPromoted)
-	awaitState(t, j, "quick", "promoted")
-	slow.verdict(policy.VerdictPromoted)
-	awaitState(t, j, "slow", "promoted")
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, p := e.openNew(t), newProcessor()
+			run(t, j, p)
+			accept(t, j, pushOf("slow", digest("a")))
+			slow := p.next(t)
+			accept(t, j, pushOf("quick", digest("b")))
+			p.next(t).verdict(policy.VerdictPromoted)
+			awaitState(t, j, "quick", "promoted")
+			slow.verdict(policy.VerdictPromoted)
+			awaitState(t, j, "slow", "promoted")
+		})
+	}
 }
 
 func TestEvidenceWakesItsSubject(t *testing.T) {
-	hour := time.Now().Add(time.Hour)
-	signature := pushOf("sha256-"+strings.Repeat("a", 64)+".sig", digest("f"))
-	t.Run("that waits", func(t *testing.T) {
-		j, p := openNew(t), newProcessor()
-		run(t, j, p)
-		accept(t, j, pushOf("v1", digest("a")))
-		p.next(t).pending(hour)
-		awaitState(t, j, "v1", "pending")
-		accept(t, j, signature)
-		p.next(t).verdict(policy.VerdictPromoted)
-		awaitState(t, j, "v1", "promoted")
-	})
-	t.Run("while it is judged", func(t *testing.T) {
-		j, p := openNew(t), newProcessor()
-		run(t, j, p)
-		accept(t, j, pushOf("v1", digest("a")))
-		c := p.next(t)
-		accept(t, j, signature)
-		c.pending(hour)
-		p.next(t).verdict(policy.VerdictPromoted)
-		awaitState(t, j, "v1", "promoted")
-	})
-	t.Run("again, when the tag is visible only after its notification", func(t *testing.T) {
-		j, p := openNew(t), newProcessor()
-		run(t, j, p)
-		accept(t, j, pushOf("v1", digest("a")))
-		p.next(t).pending(hour)
-		awaitState(t, j, "v1", "pending")
-		accept(t, j, signature)
-		p.next(t).pending(hour) // the signature cannot be read yet
-		p.next(t).verdict(policy.VerdictPromoted)
-		awaitState(t, j, "v1", "promoted")
-	})
-	t.Run("that was refused", func(t *testing.T) {
-		j, p := openNew(t), newProcessor()
-		run(t, j, p)
-		accept(t, j, pushOf("v1", digest("a")))
-		p.next(t).verdict(policy.VerdictRejected)
-		awaitState(t, j, "v1", "rejected")
-		accept(t, j, signature)
-		p.next(t).verdict(policy.VerdictPromoted)
-		awaitState(t, j, "v1", "promoted")
-	})
-	t.Run("but not one that is golden, and none that was overtaken", func(t *testing.T) {
-		j, p := openNew(t), newProcessor()
-		run(t, j, p)
-		accept(t, j, pushOf("v1", digest("a")))
-		p.next(t).verdict(policy.VerdictRejected)
-		awaitState(t, j, "v1", "rejected")
-		accept(t, j, pushOf("v1", digest("b")))
-		p.next(t).verdict(policy.VerdictPromoted)
-		awaitState(t, j, "v1", "promoted")
-		for _, subject := range []string{digest("a"), digest("b"), digest("c")} {
-			if n, err := j.Wake(t.Context(), "staging", "team/app", subject); n != 0 || err != nil {
-				t.Errorf("wake %s: %d, %v", subject, n, err)
-			}
-		}
-	})
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hour := time.Now().Add(time.Hour)
+			signature := pushOf("sha256-"+strings.Repeat("a", 64)+".sig", digest("f"))
+			t.Run("that waits", func(t *testing.T) {
+				j, p := e.openNew(t), newProcessor()
+				run(t, j, p)
+				accept(t, j, pushOf("v1", digest("a")))
+				p.next(t).pending(hour)
+				awaitState(t, j, "v1", "pending")
+				accept(t, j, signature)
+				p.next(t).verdict(policy.VerdictPromoted)
+				awaitState(t, j, "v1", "promoted")
+			})
+			t.Run("while it is judged", func(t *testing.T) {
+				j, p := e.openNew(t), newProcessor()
+				run(t, j, p)
+				accept(t, j, pushOf("v1", digest("a")))
+				c := p.next(t)
+				accept(t, j, signature)
+				c.pending(hour)
+				p.next(t).verdict(policy.VerdictPromoted)
+				awaitState(t, j, "v1", "promoted")
+			})
+			t.Run("again, when the tag is visible only after its notification", func(t *testing.T) {
+				j, p := e.openNew(t), newProcessor()
+				run(t, j, p)
+				accept(t, j, pushOf("v1", digest("a")))
+				p.next(t).pending(hour)
+				awaitState(t, j, "v1", "pending")
+				accept(t, j, signature)
+				p.next(t).pending(hour) // the signature cannot be read yet
+				p.next(t).verdict(policy.VerdictPromoted)
+				awaitState(t, j, "v1", "promoted")
+			})
+			t.Run("that was refused", func(t *testing.T) {
+				j, p := e.openNew(t), newProcessor()
+				run(t, j, p)
+				accept(t, j, pushOf("v1", digest("a")))
+				p.next(t).verdict(policy.VerdictRejected)
+				awaitState(t, j, "v1", "rejected")
+				accept(t, j, signature)
+				p.next(t).verdict(policy.VerdictPromoted)
+				awaitState(t, j, "v1", "promoted")
+			})
+			t.Run("but not one that is golden, and none that was overtaken", func(t *testing.T) {
+				j, p := e.openNew(t), newProcessor()
+				run(t, j, p)
+				accept(t, j, pushOf("v1", digest("a")))
+				p.next(t).verdict(policy.VerdictRejected)
+				awaitState(t, j, "v1", "rejected")
+				accept(t, j, pushOf("v1", digest("b")))
+				p.next(t).verdict(policy.VerdictPromoted)
+				awaitState(t, j, "v1", "promoted")
+				for _, subject := range []string{digest("a"), digest("b"), digest("c")} {
+					if n, err := j.Wake(t.Context(), "staging", "team/app", subject); n != 0 || err != nil {
+						t.Errorf("wake %s: %d, %v", subject, n, err)
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestANewerPushHasTheOlderLookAgain(t *testing.T) {
-	j, p := openNew(t), newProcessor()
-	run(t, j, p)
-	accept(t, j, pushOf("v1", digest("a")))
-	first := p.next(t)
-	if _, overtaken, err := j.Overtaken(t.Context(), first.push); overtaken || err != nil {
-		t.Fatalf("overtaken %t, %v", overtaken, err)
-	}
-	first.pending(time.Now().Add(time.Hour))
-	awaitState(t, j, "v1", "pending")
-	accept(t, j, pushOf("v1", digest("b")))
-	for range 2 {
-		c := p.next(t)
-		by, overtaken, err := j.Overtaken(t.Context(), c.push)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch older := c.push.Digest == digest("a"); {
-		case overtaken != older:
-			t.Errorf("push of %s: overtaken %t", c.push.Digest, overtaken)
-		case older && by.Digest != digest("b"):
-			t.Errorf("overtaken by %s", by.Digest)
-		}
-		c.verdict(policy.VerdictSuperseded)
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, p := e.openNew(t), newProcessor()
+			run(t, j, p)
+			accept(t, j, pushOf("v1", digest("a")))
+			first := p.next(t)
+			if _, overtaken, err := j.Overtaken(t.Context(), first.push); overtaken || err != nil {
+				t.Fatalf("overtaken %t, %v", overtaken, err)
+			}
+			first.pending(time.Now().Add(time.Hour))
+			awaitState(t, j, "v1", "pending")
+			accept(t, j, pushOf("v1", digest("b")))
+			for range 2 {
+				c := p.next(t)
+				by, overtaken, err := j.Overtaken(t.Context(), c.push)
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch older := c.push.Digest == digest("a"); {
+				case overtaken != older:
+					t.Errorf("push of %s: overtaken %t", c.push.Digest, overtaken)
+				case older && by.Digest != digest("b"):
+					t.Errorf("overtaken by %s", by.Digest)
+				}
+				c.verdict(policy.VerdictSuperseded)
+			}
+		})
 	}
 }
 
 func TestADigestIsSetOnce(t *testing.T) {
-	j := openNew(t)
-	accept(t, j, pushOf("v1", ""))
-	s := awaitState(t, j, "v1", "queued")
-	for _, d := range []string{digest("a"), digest("b")} {
-		if err := j.SetDigest(t.Context(), s.Push.ID, gatekeeper.Descriptor{Digest: d, MediaType: "m"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := awaitState(t, j, "v1", "queued").Push.Digest; got != digest("a") {
-		t.Errorf("digest %s", got)
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := e.openNew(t)
+			accept(t, j, pushOf("v1", ""))
+			s := awaitState(t, j, "v1", "queued")
+			for _, d := range []string{digest("a"), digest("b")} {
+				if err := j.SetDigest(t.Context(), s.Push.ID, gatekeeper.Descriptor{Digest: d, MediaType: "m"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := awaitState(t, j, "v1", "queued").Push.Digest; got != digest("a") {
+				t.Errorf("digest %s", got)
+			}
+		})
 	}
 }
 
 func TestWorkSurvivesARestart(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gatekeeper.db")
-	j, p := open(t, path, deps(t)), newProcessor()
-	stop := run(t, j, p)
-	accept(t, j, pushOf("waiting", digest("a")))
-	p.next(t).pending(time.Now().Add(time.Hour))
-	awaitState(t, j, "waiting", "pending")
-	stop()
-	accept(t, j, pushOf("queued", digest("b")))
-	closeJournal(t, j)
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := e.location(t)
+			j, p := open(t, path, deps(t)), newProcessor()
+			stop := run(t, j, p)
+			accept(t, j, pushOf("waiting", digest("a")))
+			p.next(t).pending(time.Now().Add(time.Hour))
+			awaitState(t, j, "waiting", "pending")
+			stop()
+			accept(t, j, pushOf("queued", digest("b")))
+			closeJournal(t, j)
 
-	j, p = open(t, path, deps(t)), newProcessor()
-	t.Cleanup(func() { closeJournal(t, j) })
-	run(t, j, p)
-	p.next(t).verdict(policy.VerdictPromoted)
-	awaitState(t, j, "queued", "promoted")
-	if _, err := j.Wake(t.Context(), "staging", "team/app", digest("a")); err != nil {
-		t.Fatal(err)
+			j, p = open(t, path, deps(t)), newProcessor()
+			t.Cleanup(func() { closeJournal(t, j) })
+			run(t, j, p)
+			p.next(t).verdict(policy.VerdictPromoted)
+			awaitState(t, j, "queued", "promoted")
+			if _, err := j.Wake(t.Context(), "staging", "team/app", digest("a")); err != nil {
+				t.Fatal(err)
+			}
+			p.next(t).verdict(policy.VerdictPromoted)
+			awaitState(t, j, "waiting", "promoted")
+		})
 	}
-	p.next(t).verdict(policy.VerdictPromoted)
-	awaitState(t, j, "waiting", "promoted")
 }
 
-func TestOneProcessAtATime(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gatekeeper.db")
+func TestOneProcessAtATimeOpensAFile(t *testing.T) {
+	path := sqliteLocation(t)
 	j := open(t, path, deps(t))
 	t.Cleanup(func() { closeJournal(t, j) })
-	_, err := journal.Open(t.Context(), "sqlite://"+path, deps(t))
+	_, err := journal.Open(t.Context(), path, deps(t))
 	if err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a second opener gets %v", err)
 	}
 }
 
-func TestLocationsThatAreNoSQLiteFileAreRefused(t *testing.T) {
-	for _, location := range []string{"", "sqlite://", "postgres://db/gatekeeper", "/var/lib/gatekeeper.db"} {
+func TestLocationsThatNameNoStorageAreRefused(t *testing.T) {
+	for _, location := range []string{"", "sqlite://", "postgres://%zz", "postgres://127.0.0.1:1/gatekeeper", "mysql://db", "/var/lib/gatekeeper.db"} {
 		if _, err := journal.Open(t.Context(), location, deps(t)); err == nil {
 			t.Errorf("%q is opened", location)
 		}
@@ -298,15 +363,21 @@ func TestLocationsThatAreNoSQLiteFileAreRefused(t *testing.T) {
 }
 
 func TestReadyAndAcceptFailOnceClosed(t *testing.T) {
-	j := open(t, filepath.Join(t.TempDir(), "gatekeeper.db"), deps(t))
-	if err := j.Ready(t.Context()); err != nil {
-		t.Errorf("an open journal: %v", err)
-	}
-	closeJournal(t, j)
-	if err := j.Ready(t.Context()); err == nil {
-		t.Error("a closed journal is ready")
-	}
-	if _, err := j.Accept(context.WithoutCancel(t.Context()), []notifications.Push{pushOf("v1", digest("a"))}); err == nil {
-		t.Error("a closed journal accepts")
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := open(t, e.location(t), deps(t))
+			if err := j.Ready(t.Context()); err != nil {
+				t.Errorf("an open journal: %v", err)
+			}
+			closeJournal(t, j)
+			if err := j.Ready(t.Context()); err == nil {
+				t.Error("a closed journal is ready")
+			}
+			if _, err := j.Accept(context.WithoutCancel(t.Context()), []notifications.Push{pushOf("v1", digest("a"))}); err == nil {
+				t.Error("a closed journal accepts")
+			}
+		})
 	}
 }

@@ -18,8 +18,6 @@ const pushColumns = "id, source, repository, tag, digest, media_type, actor, rec
 // maxProblem bounds the text of an error that is kept with a push, in bytes.
 const maxProblem = 2048
 
-type row interface{ Scan(dest ...any) error }
-
 // scanPush reads pushColumns, and extra for the columns that follow them.
 func scanPush(r row, extra ...any) (gatekeeper.Push, error) {
 	var p gatekeeper.Push
@@ -28,26 +26,6 @@ func scanPush(r row, extra ...any) (gatekeeper.Push, error) {
 	err := r.Scan(append(dest, extra...)...)
 	p.ReceivedAt = time.Unix(0, receivedAt).UTC()
 	return p, err
-}
-
-// querier is a connection, a pool or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// eachRow calls f for every row of a query.
-func eachRow(ctx context.Context, q querier, query string, args []any, f func(*sql.Rows) error) (err error) {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if err := f(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }
 
 // bounded cuts a text to maxProblem, between characters.
@@ -66,7 +44,7 @@ func bounded(s string) string {
 // Overtaken implements gatekeeper.Ledger. A newer push whose digest is not
 // known yet overtakes too: it looks at whatever the tag points to by then.
 func (j *Journal) Overtaken(ctx context.Context, p gatekeeper.Push) (gatekeeper.Push, bool, error) {
-	newer, err := scanPush(j.read.QueryRowContext(ctx, "SELECT "+pushColumns+` FROM pushes
+	newer, err := scanPush(j.engine.row(ctx, "SELECT "+pushColumns+` FROM pushes
 		WHERE source = ? AND repository = ? AND tag = ? AND id > ? AND digest <> ? ORDER BY id DESC LIMIT 1`,
 		p.Source, p.Repository, p.Tag, p.ID, p.Digest))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -77,9 +55,8 @@ func (j *Journal) Overtaken(ctx context.Context, p gatekeeper.Push) (gatekeeper.
 
 // SetDigest implements gatekeeper.History. A digest that is set stays.
 func (j *Journal) SetDigest(ctx context.Context, push int64, d gatekeeper.Descriptor) error {
-	return j.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE pushes SET digest = ?, media_type = ? WHERE id = ? AND digest = ''", d.Digest, d.MediaType, push)
-		return err
+	return j.engine.inTx(ctx, func(tx db) error {
+		return tx.exec(ctx, "UPDATE pushes SET digest = ?, media_type = ? WHERE id = ? AND digest = ''", d.Digest, d.MediaType, push)
 	})
 }
 
@@ -93,7 +70,7 @@ func (j *Journal) Lookup(ctx context.Context, repository, tagOrDigest string) (g
 	}
 	var s gatekeeper.ImageStatus
 	var err error
-	s.Push, err = scanPush(j.read.QueryRowContext(ctx, "SELECT "+pushColumns+", state, problem FROM pushes WHERE repository = ? AND "+
+	s.Push, err = scanPush(j.engine.row(ctx, "SELECT "+pushColumns+", state, problem FROM pushes WHERE repository = ? AND "+
 		column+" = ? AND tag <> '' ORDER BY id DESC LIMIT 1", repository, tagOrDigest), &s.State, &s.Problem)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, fmt.Errorf("no push of %s %s: %w", repository, tagOrDigest, gatekeeper.ErrNotFound)

@@ -24,11 +24,11 @@ func (j *Journal) Queue(ctx context.Context) (gatekeeper.Queue, error) {
 	}
 	now := j.deps.Now()
 	query := "SELECT state, count(*), min(received_at) FROM pushes WHERE state IN ('queued', 'judging', 'retrying', 'pending') GROUP BY state"
-	err := eachRow(ctx, j.read, query, nil, func(rows *sql.Rows) error {
+	err := j.engine.each(ctx, query, nil, func(r row) error {
 		var state string
 		var n int
 		var first int64
-		if err := rows.Scan(&state, &n, &first); err != nil {
+		if err := r.Scan(&state, &n, &first); err != nil {
 			return err
 		}
 		q.Pushes[state] = n
@@ -47,21 +47,21 @@ func (j *Journal) Queue(ctx context.Context) (gatekeeper.Queue, error) {
 // that let them through.
 func (j *Journal) GoldenImages(ctx context.Context) ([]gatekeeper.GoldenCount, error) {
 	const query = `
-		WITH current AS (
-		  SELECT g.registry, g.repository, g.digest, d.policies, d.source, d.repository AS pushed_to
-		  FROM golden g JOIN decisions d ON d.id = g.decision_id
-		  WHERE NOT EXISTS (SELECT 1 FROM golden n WHERE n.registry = g.registry AND n.repository = g.repository AND n.tag = g.tag AND n.id > g.id)
+		WITH latest AS (
+		  SELECT max(id) AS id FROM golden GROUP BY registry, repository, tag
+		), current AS (
+		  SELECT max(d.id) AS id FROM latest l JOIN golden g ON g.id = l.id JOIN decisions d ON d.id = g.decision_id
 		  GROUP BY g.registry, g.repository, g.digest
 		)
-		SELECT policies, (SELECT n.verdict = 'promoted' FROM decisions n WHERE n.digest = current.digest AND n.source = current.source
-		  AND n.repository = current.pushed_to AND n.verdict IN ('promoted', 'rejected') ORDER BY n.id DESC LIMIT 1), count(*)
-		FROM current GROUP BY 1, 2`
+		SELECT d.policies, (SELECT n.verdict = 'promoted' FROM decisions n WHERE n.digest = d.digest AND n.source = d.source
+		  AND n.repository = d.repository AND n.verdict IN ('promoted', 'rejected') ORDER BY n.id DESC LIMIT 1) AS compliant, count(*)
+		FROM current c JOIN decisions d ON d.id = c.id GROUP BY 1, 2`
 	counts := map[gatekeeper.GoldenCount]int{}
-	err := eachRow(ctx, j.read, query, nil, func(rows *sql.Rows) error {
+	err := j.engine.each(ctx, query, nil, func(r row) error {
 		var policies string
 		var compliant sql.NullBool
 		var n int
-		if err := rows.Scan(&policies, &compliant, &n); err != nil {
+		if err := r.Scan(&policies, &compliant, &n); err != nil {
 			return err
 		}
 		for name := range strings.SplitSeq(strings.Trim(policies, ","), ",") {

@@ -1,16 +1,17 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
@@ -34,29 +35,45 @@ type Processor interface {
 const stopTimeout = 20 * time.Second
 
 // Run processes pushes until ctx ends. Pushes under way may finish within a
-// limit; the rest is taken up by the next Run.
+// limit; the rest is taken up by other processes or the next Run.
 func (j *Journal) Run(ctx context.Context, p Processor) error {
-	j.worker.processor = p
-	// What a crash left running is nobody's now.
-	err := j.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running'")
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("take up the jobs of an earlier process: %w", err)
+	j.processor = p
+	detached := context.WithoutCancel(ctx)
+	living, die := context.WithCancel(detached)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer die()
+	// The first sign of life comes before the first job.
+	if _, _, err := j.replica.beat(ctx); err != nil {
+		return fmt.Errorf("join the processes that share the journal: %w", err)
 	}
-	if err := j.jobs.Start(context.WithoutCancel(ctx)); err != nil {
+	wg.Go(func() { j.replica.stayAlive(living, j.deps.Now) })
+	if err := j.jobs.start(detached); err != nil {
 		return fmt.Errorf("start the workers: %w", err)
 	}
 	<-ctx.Done()
-	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	err := j.stop(detached)
+	die()
+	wg.Wait()
+	leaving, cancel := context.WithTimeout(detached, beatTimeout)
 	defer cancel()
-	if err := j.jobs.Stop(stopCtx); err == nil {
+	if left := j.engine.leave(leaving, j.replica.id); left != nil {
+		// Others notice after a while.
+		j.deps.Log.WarnContext(ctx, "could not hand back what this process had", slog.Any("error", left))
+	}
+	return err
+}
+
+// stop lets jobs under way finish, and ends those that take too long.
+func (j *Journal) stop(ctx context.Context) error {
+	stopping, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	if err := j.jobs.stop(stopping); err == nil {
 		return nil
 	}
-	hardCtx, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancelHard()
-	if err := j.jobs.StopAndCancel(hardCtx); err != nil {
+	aborting, cancelAbort := context.WithTimeout(ctx, stopTimeout)
+	defer cancelAbort()
+	if err := j.jobs.abort(aborting); err != nil {
 		return fmt.Errorf("stop the workers: %w", err)
 	}
 	return nil
@@ -72,35 +89,86 @@ func (judgeArgs) Kind() string { return "judge" }
 
 type worker struct {
 	river.WorkerDefaults[judgeArgs]
-	journal   *Journal
-	processor Processor
+	journal *Journal
 }
 
 // Work implements river.Worker.
 func (w *worker) Work(ctx context.Context, job *river.Job[judgeArgs]) error {
 	j := w.journal
-	p, wakes, current, err := j.begin(ctx, job)
-	if err != nil {
+	// The context ends when the service stops or loses its lease.
+	running, leave := j.replica.enter(ctx, job.ID)
+	defer leave()
+	t, err := j.begin(running, job)
+	switch {
+	case running.Err() != nil:
+		return river.JobSnooze(0) // whoever comes next takes it up at once
+	case err != nil:
 		return fmt.Errorf("begin push %d: %w", job.Args.PushID, err)
-	}
-	if !current {
+	case !t.current:
 		return nil // another job looks after this push
 	}
-	progress, err := w.process(ctx, p)
-	if ctx.Err() != nil {
-		return ctx.Err() // the service stops; nothing was decided
+	if job.Queue == laneFast {
+		crowded, step := j.crowds.join(t.push.Source + "/" + t.push.Repository)
+		if crowded {
+			return j.set(ctx, job, t, next{state: t.state, attempt: t.push.Attempt, problem: t.problem, judgedBy: t.judgedBy, lane: laneSlow, priority: job.Priority, again: j.deps.Now()})
+		}
+		defer step()
 	}
-	next := j.next(p, progress, err)
-	if next.problem != "" {
+	began := j.deps.Now()
+	progress, err := w.process(running, t.push)
+	if running.Err() != nil {
+		return river.JobSnooze(0) // nothing was decided
+	}
+	n := j.next(t, progress, err)
+	if t.push.Golden || progress.Large {
+		n.priority = job.Priority
+	}
+	if n.lane == "" && job.Queue == laneSlow || j.deps.Now().Sub(began) > slowAfter {
+		n.lane = laneSlow
+	}
+	if n.problem != "" {
 		j.deps.Log.WarnContext(ctx, "push could not be judged",
-			slog.Int64("push_id", p.ID), slog.String("repository", p.Repository), slog.String("tag", p.Tag),
-			slog.Int("attempt", next.attempt), slog.String("problem", next.problem))
+			slog.Int64("push_id", t.push.ID), slog.String("repository", t.push.Repository), slog.String("tag", t.push.Tag),
+			slog.Int("attempt", n.attempt), slog.String("problem", n.problem))
 	}
-	// The outcome is stored even while the service is being stopped.
-	if err := j.finish(context.WithoutCancel(ctx), job, wakes, next); err != nil {
-		return fmt.Errorf("finish push %d: %w", p.ID, err)
+	return j.set(ctx, job, t, n)
+}
+
+// set stores the outcome, even while the service is being stopped.
+func (j *Journal) set(ctx context.Context, job *river.Job[judgeArgs], t turnOf, n next) error {
+	j.deps.Reached(stepFinish)
+	if err := j.finish(context.WithoutCancel(ctx), job, t, n); err != nil {
+		return fmt.Errorf("finish push %d: %w", t.push.ID, err)
 	}
+	j.deps.Reached(stepFinished)
 	return nil
+}
+
+// slowAfter is how long judging may take before it goes on in the slow lane.
+const slowAfter = time.Minute
+
+// crowds bounds how many jobs of one repository are under way at a time in the
+// fast lane.
+type crowds struct {
+	most    int
+	mu      sync.Mutex
+	running map[string]int
+}
+
+func (c *crowds) join(repository string) (crowded bool, leave func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running[repository] >= c.most {
+		return true, nil
+	}
+	c.running[repository]++
+	return false, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.running[repository]--; c.running[repository] == 0 {
+			delete(c.running, repository)
+		}
+	}
 }
 
 // process contains a crash: one image's trouble is its own.
@@ -110,58 +178,109 @@ func (w *worker) process(ctx context.Context, p gatekeeper.Push) (progress gatek
 			err = fmt.Errorf("judging crashed: %v", r)
 		}
 	}()
-	return w.processor.Process(ctx, p)
+	return w.journal.processor.Process(ctx, p)
+}
+
+// turnOf is what a job is about to look at.
+type turnOf struct {
+	push     gatekeeper.Push
+	state    string
+	problem  string
+	judgedBy string
+	wakes    int64 // those after it are seen by finish, as are rechecks
+	rechecks int64
+	current  bool // the job is the one that looks after the push
 }
 
 // begin reads the push and how often it was woken. What is woken later than
 // this is seen by finish.
-func (j *Journal) begin(ctx context.Context, job *river.Job[judgeArgs]) (p gatekeeper.Push, wakes int64, current bool, err error) {
-	err = j.inTx(ctx, func(tx *sql.Tx) error {
+func (j *Journal) begin(ctx context.Context, job *river.Job[judgeArgs]) (t turnOf, err error) {
+	j.deps.Reached(stepBegin)
+	defer j.deps.Reached(stepBegun)
+	err = j.engine.inTx(ctx, func(tx db) error {
 		var jobID sql.NullInt64
-		row := tx.QueryRowContext(ctx, "SELECT "+pushColumns+", wakes, job_id FROM pushes WHERE id = ?", job.Args.PushID)
-		if p, err = scanPush(row, &wakes, &jobID); err != nil {
+		query := j.engine.locked("SELECT " + pushColumns + ", state, problem, judged_by, wakes, rechecks, job_id FROM pushes WHERE id = ?")
+		t.push, err = scanPush(tx.row(ctx, query, job.Args.PushID), &t.state, &t.problem, &t.judgedBy, &t.wakes, &t.rechecks, &jobID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil // forgotten meanwhile
+		}
+		if err != nil {
 			return err
 		}
-		if current = jobID.Valid && jobID.Int64 == job.ID; !current {
+		t.push.Slow = job.Queue == laneSlow
+		t.current = jobID.Valid && jobID.Int64 == job.ID
+		switch {
+		case !t.current:
 			return nil
+		case t.state == string(policy.VerdictPromoted):
+			// One that a policy in audit mode said yes to is not golden.
+			return tx.row(ctx, "SELECT EXISTS (SELECT 1 FROM golden WHERE push_id = ?)", t.push.ID).Scan(&t.push.Golden)
+		case t.state == stateQueued:
+			t.state = stateJudging
+			return tx.exec(ctx, "UPDATE pushes SET state = ? WHERE id = ?", stateJudging, t.push.ID)
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE pushes SET state = ? WHERE id = ? AND state = ?", stateJudging, p.ID, stateQueued)
-		return err
+		return nil
 	})
-	return p, wakes, current, err
+	return t, err
 }
 
 // next is what happens to a push after an attempt.
 type next struct {
-	state   string
-	attempt int
-	problem string
-	again   time.Time // zero: not by itself
+	state    string
+	attempt  int
+	problem  string
+	judgedBy string
+	again    time.Time // zero: not by itself
+	lane     string    // empty: the fast one
+	priority int       // zero: by what it is looked at again for
 }
 
-func (j *Journal) next(p gatekeeper.Push, progress gatekeeper.Progress, err error) next {
-	if err == nil && progress.Verdict != policy.VerdictError {
-		state := string(progress.Verdict)
-		if state == "" {
-			state = stateDone
-		}
-		return next{state: state, again: progress.Again}
+func (j *Journal) next(t turnOf, progress gatekeeper.Progress, err error) next {
+	n := next{state: string(progress.Verdict), judgedBy: cmp.Or(progress.JudgedBy, t.judgedBy), again: progress.Again}
+	switch {
+	case err == nil && progress.Large && !t.push.Slow:
+		n.state, n.attempt, n.lane, n.again = t.state, t.push.Attempt, laneSlow, j.deps.Now()
+	case err != nil || progress.Verdict == policy.VerdictError:
+		return j.failed(t, progress, err)
+	case n.state == "":
+		n.state = stateDone
 	}
-	n := next{state: stateRetrying, attempt: p.Attempt + 1, problem: progress.Reason}
+	return n
+}
+
+// failed has a push tried again, for as long as its age allows. A registry
+// that says when to come back is believed.
+func (j *Journal) failed(t turnOf, progress gatekeeper.Progress, err error) next {
+	n := next{
+		state: stateRetrying, attempt: t.push.Attempt + 1, judgedBy: cmp.Or(progress.JudgedBy, t.judgedBy),
+		problem: cmp.Or(progress.Reason, "could not decide"),
+	}
 	if err != nil {
 		n.problem = err.Error()
 	}
-	if n.problem == "" {
-		n.problem = "could not decide"
+	now, pause := j.deps.Now(), j.deps.Backoff(n.attempt)
+	var patient interface{ RetryAfter() time.Duration }
+	if errors.As(err, &patient) {
+		pause = max(pause, patient.RetryAfter())
 	}
-	now := j.deps.Now()
-	if now.Sub(p.ReceivedAt) > j.deps.Retries {
+	switch {
+	case t.push.Golden:
+		// It stays golden. What could not be asked now is asked another time.
+		n.state, n.again = t.state, now.Add(pause)
+		if n.attempt >= reverifyAttempts {
+			n.attempt, n.again = 0, time.Time{}
+		}
+	case now.Sub(t.push.ReceivedAt) > j.deps.Retries:
 		n.state = string(policy.VerdictError)
-		return n
+	default:
+		n.again = now.Add(pause)
 	}
-	n.again = now.Add(j.deps.Backoff(n.attempt))
 	return n
 }
+
+// reverifyAttempts is how often a golden image is looked at again that cannot
+// be read.
+const reverifyAttempts = 5
 
 // The pauses between attempts.
 const (
@@ -181,31 +300,53 @@ func backoff(attempt int) time.Duration {
 // finish stores what became of an attempt, completes its job and queues the
 // next, in one transaction: there is no moment at which a push that waits has
 // no job, or a wake-up is lost.
-func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], wakes int64, n next) error {
-	return j.inTx(ctx, func(tx *sql.Tx) error {
-		var now, wokenAt int64
-		if err := tx.QueryRowContext(ctx, "SELECT wakes, woken_at FROM pushes WHERE id = ?", job.Args.PushID).Scan(&now, &wokenAt); err != nil {
+func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], t turnOf, n next) error {
+	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
+	defer cancel()
+	return j.engine.inTx(ctx, func(tx db) error {
+		var wakes, wokenAt, rechecks int64
+		query := j.engine.locked("SELECT wakes, woken_at, rechecks FROM pushes WHERE id = ?")
+		if err := tx.row(ctx, query, t.push.ID).Scan(&wakes, &wokenAt, &rechecks); err != nil {
 			return err
 		}
-		switch {
+		if mine, err := j.mine(ctx, tx, job); err != nil || !mine {
+			return err
+		}
+		n := n // the transaction may run again
+		priority := priorityAgain
+		switch settled := settling(time.Unix(0, wokenAt), j.deps.Now()); {
+		case rechecks != t.rechecks && n.state != stateDone && n.state != string(policy.VerdictSuperseded):
+			n.again, priority = j.deps.Now(), priorityReconcile
 		case !wakeable(n.state):
-		case now != wakes:
-			n.again = j.deps.Now()
-		default:
-			n.again = earlier(n.again, settling(time.Unix(0, wokenAt), j.deps.Now()))
+		case wakes != t.wakes:
+			n.again, priority = j.deps.Now(), priorityFresh
+		case !settled.IsZero():
+			n.again, priority = earlier(n.again, settled), priorityFresh
 		}
-		jobID, err := j.schedule(ctx, tx, job.Args.PushID, n.again)
+		err := tx.exec(ctx, "UPDATE pushes SET state = ?, attempt = ?, problem = ?, judged_by = ?, job_id = NULL WHERE id = ?",
+			n.state, n.attempt, bounded(n.problem), n.judgedBy, t.push.ID)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE pushes SET state = ?, attempt = ?, problem = ?, job_id = ? WHERE id = ?",
-			n.state, n.attempt, bounded(n.problem), jobID, job.Args.PushID)
-		if err != nil {
+		if err := j.schedule(ctx, tx, t.push.ID, n, cmp.Or(n.priority, priority)); err != nil {
 			return err
 		}
-		_, err = river.JobCompleteTx[*riversqlite.Driver](ctx, tx, job)
-		return err
+		return j.jobs.complete(ctx, tx, job)
 	})
+}
+
+// finishTimeout bounds how long an outcome may take to store.
+const finishTimeout = 30 * time.Second
+
+// mine says whether a job is still this process's: it may have been taken for
+// dead, and somebody else be at work on it by now.
+func (j *Journal) mine(ctx context.Context, tx db, job *river.Job[judgeArgs]) (bool, error) {
+	var mine bool
+	err := tx.row(ctx, j.engine.locked("SELECT state = 'running' AND attempt = ? FROM river_job WHERE id = ?"), job.Attempt, job.ID).Scan(&mine)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return mine, err
 }
 
 // settleTime is how long after its notification a tag may still be invisible.
@@ -235,21 +376,29 @@ func earlier(a, b time.Time) time.Time {
 // (river.Config has no say in it).
 const schedulerInterval = 5 * time.Second
 
-// schedule queues the next look at a push; none when at is zero. A job that
+// schedule queues the next look at a push; none when again is zero. A job that
 // is due before River's scheduler comes round is made available here: workers
 // take it at its time, not at the scheduler's.
-func (j *Journal) schedule(ctx context.Context, tx *sql.Tx, push int64, at time.Time) (sql.NullInt64, error) {
-	if at.IsZero() {
-		return sql.NullInt64{}, nil
+func (j *Journal) schedule(ctx context.Context, tx db, push int64, n next, priority int) error {
+	if n.again.IsZero() {
+		return nil
 	}
-	inserted, err := j.jobs.InsertTx(ctx, tx, judgeArgs{PushID: push}, &river.InsertOpts{ScheduledAt: at})
+	lane := cmp.Or(n.lane, laneFast)
+	if !n.again.After(j.deps.Now()) {
+		return j.enqueue(ctx, tx, []int64{push}, func(int) place { return place{lane: lane, priority: priority} })
+	}
+	ids, err := j.jobs.insert(ctx, tx, []river.InsertManyParams{{
+		Args: judgeArgs{PushID: push}, InsertOpts: &river.InsertOpts{ScheduledAt: n.again, Queue: lane, Priority: priority},
+	}})
 	if err != nil {
-		return sql.NullInt64{}, err
+		return err
 	}
-	if at.Before(j.deps.Now().Add(schedulerInterval)) {
-		_, err = tx.ExecContext(ctx, "UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'scheduled'", inserted.Job.ID)
+	if n.again.Before(j.deps.Now().Add(schedulerInterval)) {
+		if err := tx.exec(ctx, "UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'scheduled'", ids[0]); err != nil {
+			return err
+		}
 	}
-	return sql.NullInt64{Int64: inserted.Job.ID, Valid: true}, err
+	return tx.exec(ctx, "UPDATE pushes SET job_id = ? WHERE id = ?", ids[0], push)
 }
 
 // wakeable says whether new evidence can change anything about a push.
@@ -264,7 +413,7 @@ func wakeable(state string) bool {
 // Wake has every push of a subject looked at again that is still the newest
 // of its tag and is not golden. It returns how many.
 func (j *Journal) Wake(ctx context.Context, source, repository, digest string) (n int, err error) {
-	err = j.inTx(ctx, func(tx *sql.Tx) error {
+	err = j.engine.inTx(ctx, func(tx db) error {
 		n, err = j.wake(ctx, tx, source, repository, digest)
 		return err
 	})
@@ -274,57 +423,69 @@ func (j *Journal) Wake(ctx context.Context, source, repository, digest string) (
 	return n, nil
 }
 
-func (j *Journal) wake(ctx context.Context, tx *sql.Tx, source, repository, digest string) (int, error) {
-	woken := 0
-	err := j.hurryCounted(ctx, tx, &woken, `
+func (j *Journal) wake(ctx context.Context, tx db, source, repository, digest string) (int, error) {
+	return j.hurry(ctx, tx, evidenceArrived, j.engine.locked(`
 		SELECT id, job_id FROM pushes p WHERE source = ? AND repository = ? AND digest = ? AND tag <> ''
 		AND state IN ('queued', 'judging', 'retrying', 'pending', 'rejected', 'error')
-		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id > p.id)`,
-		source, repository, digest)
-	return woken, err
+		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id > p.id)
+		ORDER BY id`), source, repository, digest)
 }
 
-func (j *Journal) hurry(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
-	return j.hurryCounted(ctx, tx, new(int), query, args...)
+// reason is why a push is looked at before its time.
+type reason struct {
+	priority int
+	wakes    bool // something arrived in the registry, and may not be visible yet
 }
 
-// hurryCounted has the pushes that a query selects looked at now: a job that
-// waits is made due, a push without one gets one, and for one that is being
-// looked at the count of wakes tells the worker to look again.
-func (j *Journal) hurryCounted(ctx context.Context, tx *sql.Tx, count *int, query string, args ...any) error {
+// Why pushes are looked at again.
+var ( //nolint:gochecknoglobals // as good as constants
+	evidenceArrived = reason{priority: priorityFresh, wakes: true}
+	newerArrived    = reason{priority: priorityFresh, wakes: true}
+	somethingElse   = reason{priority: priorityReconcile}
+	nowReverified   = reason{priority: priorityReverify}
+)
+
+// hurry has the pushes that a query selects looked at now: a job that waits is
+// made due, a push without one gets one, and for one that is being looked at
+// a count tells the worker to look again. It returns how many.
+func (j *Journal) hurry(ctx context.Context, tx db, why reason, query string, args ...any) (int, error) {
 	type target struct {
 		id  int64
 		job sql.NullInt64
 	}
 	var targets []target
-	err := eachRow(ctx, tx, query, args, func(rows *sql.Rows) error {
+	err := tx.each(ctx, query, args, func(r row) error {
 		var t target
-		err := rows.Scan(&t.id, &t.job)
+		err := r.Scan(&t.id, &t.job)
 		targets = append(targets, t)
 		return err
 	})
-	if err != nil {
-		return err
+	if err != nil || len(targets) == 0 {
+		return 0, err
 	}
+	var all, jobless, waiting []int64
 	for _, t := range targets {
-		if err := j.hurryOne(ctx, tx, t.id, t.job); err != nil {
-			return err
+		all = append(all, t.id)
+		if t.job.Valid {
+			waiting = append(waiting, t.job.Int64)
+		} else {
+			jobless = append(jobless, t.id)
 		}
-		*count++
 	}
-	return nil
-}
-
-func (j *Journal) hurryOne(ctx context.Context, tx *sql.Tx, push int64, job sql.NullInt64) error {
-	if !job.Valid {
-		inserted, err := j.jobs.InsertTx(ctx, tx, judgeArgs{PushID: push}, nil)
+	if len(waiting) > 0 {
+		err := tx.exec(ctx, "UPDATE river_job SET state = 'available', priority = CASE WHEN priority < ? THEN priority ELSE ? END, scheduled_at = "+
+			j.engine.rank("0")+" WHERE state IN ('available', 'scheduled', 'retryable') AND id IN ("+valuesOf("?", len(waiting))+")",
+			append([]any{why.priority, why.priority}, anys(waiting)...)...)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		job = sql.NullInt64{Int64: inserted.Job.ID, Valid: true}
-	} else if _, err := j.jobs.JobRetryTx(ctx, tx, job.Int64); err != nil && !errors.Is(err, river.ErrNotFound) {
-		return err
 	}
-	_, err := tx.ExecContext(ctx, "UPDATE pushes SET wakes = wakes + 1, woken_at = ?, job_id = ? WHERE id = ?", j.deps.Now().UnixNano(), job, push)
-	return err
+	if err := j.enqueue(ctx, tx, jobless, func(int) place { return place{lane: laneFast, priority: why.priority} }); err != nil {
+		return 0, err
+	}
+	these := " WHERE id IN (" + valuesOf("?", len(all)) + ")"
+	if !why.wakes {
+		return len(all), tx.exec(ctx, "UPDATE pushes SET rechecks = rechecks + 1"+these, anys(all)...)
+	}
+	return len(all), tx.exec(ctx, "UPDATE pushes SET wakes = wakes + 1, woken_at = ?"+these, append([]any{j.deps.Now().UnixNano()}, anys(all)...)...)
 }

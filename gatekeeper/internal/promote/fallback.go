@@ -19,8 +19,8 @@ import (
 )
 
 // How long the lists of referrers are looked after. A registry has no write
-// that depends on what was read, so that another process that read before our
-// write may still write its own list over it. After as long as such a write
+// that depends on what was read, so that somebody else who read before our
+// write may still write their own list over it. After as long as such a write
 // takes, the lists are read again.
 const (
 	maxListRounds = 10
@@ -67,6 +67,26 @@ func (l *lockedIndexes) lock(key string) func() {
 			delete(l.locks, key)
 		}
 	}
+}
+
+// alone waits until nobody else of ours changes what is kept in lists: in this
+// process nor in others. It is another turn than the one for tags, which those
+// who sign hold meanwhile.
+func (c *job) alone(ctx context.Context) (release func(), err error) {
+	key := c.to.Registry + "/" + c.to.Name
+	unlock := c.fallback.lock(key)
+	if c.Turns == nil {
+		return unlock, nil
+	}
+	end, err := c.Turns.Turn(ctx, "lists of "+key)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return func() {
+		end()
+		unlock()
+	}, nil
 }
 
 // lists holds what has to be found under fallback tags: the entries by subject.
@@ -130,7 +150,11 @@ func settling(took time.Duration) time.Duration {
 // merge adds the entries that an index lacks. Seen is everything that it holds
 // then.
 func (c *job) merge(ctx context.Context, tag string, entries []ocispec.Descriptor) (seen []ocispec.Descriptor, changed bool, err error) {
-	defer c.fallback.lock(c.to.Registry + "/" + c.to.Name)()
+	release, err := c.alone(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer release()
 	index, err := c.readIndex(ctx, tag)
 	if err != nil {
 		return nil, false, err

@@ -75,7 +75,11 @@ func (c *job) keepLayers(ctx context.Context, tag string, layers []ocispec.Descr
 func (c *job) addLayers(
 	ctx context.Context, tag string, layers []ocispec.Descriptor, source *registry.Content,
 ) (all []ocispec.Descriptor, changed bool, err error) {
-	defer c.fallback.lock(c.to.Registry + "/" + c.to.Name)()
+	release, err := c.alone(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer release()
 	m, err := c.layered(ctx, tag)
 	if err != nil {
 		return nil, false, err

@@ -44,6 +44,9 @@ type writer interface {
 
 // Promoter implements gatekeeper.Promoter. It is safe for concurrent use.
 type Promoter struct {
+	// Turns keeps other processes from the lists in golden repositories; nil:
+	// there are none. It is set before first use.
+	Turns      gatekeeper.Turns
 	registries Registries
 	now        func() time.Time
 	fallback   lockedIndexes

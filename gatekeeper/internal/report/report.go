@@ -41,7 +41,11 @@ func Status(w io.Writer, s gatekeeper.ImageStatus) error {
 	if s.State == string(s.Decision.Verdict) {
 		return nil
 	}
-	_, err := io.WriteString(w, Safe(fmt.Sprintf("\nIt is being judged again (%s).\n%s", s.State, problem(s.Problem))))
+	text := fmt.Sprintf("\nIt is being judged again (%s).\n%s", s.State, problem(s.Problem))
+	if s.State == string(policy.VerdictPromoted) {
+		text = "\nIt was promoted before, and stays golden.\n"
+	}
+	_, err := io.WriteString(w, Safe(text))
 	return err
 }
 

@@ -108,6 +108,23 @@ func TestStatusBeforeTheFirstDecision(t *testing.T) {
 	}
 }
 
+// What was golden once and is refused by now is still there.
+func TestStatusOfAGoldenImageThatIsRefusedNow(t *testing.T) {
+	t.Parallel()
+	d := unsigned()
+	d.Verdict, d.Note, d.Results = policy.VerdictRejected, "judged again after its promotion", nil
+	for state, want := range map[string]string{
+		"promoted": "\nIt was promoted before, and stays golden.\n",
+		"queued":   "\nIt is being judged again (queued).\n",
+		"rejected": "judged again after its promotion\n",
+	} {
+		var b strings.Builder
+		if err := report.Status(&b, gatekeeper.ImageStatus{Decision: &d, State: state}); err != nil || !strings.HasSuffix(b.String(), want) {
+			t.Errorf("%s: %q, %v", state, b.String(), err)
+		}
+	}
+}
+
 func TestWhoSignedIsShown(t *testing.T) {
 	t.Parallel()
 	d := gatekeeper.Decision{Verdict: policy.VerdictPromoted, Evidence: &policy.Evidence{

@@ -92,7 +92,7 @@ func (c *collector) collectGolden(ctx context.Context, ch chan<- prometheus.Metr
 	}
 	// A policy that is gone keeps its images, under the name none.
 	images := map[string]map[bool]int{noPolicy: {}}
-	for _, p := range c.deps.Policies {
+	for _, p := range c.deps.Policies() {
 		images[p.Name()] = map[bool]int{}
 	}
 	for _, n := range counts {
@@ -111,7 +111,7 @@ func (c *collector) collectGolden(ctx context.Context, ch chan<- prometheus.Metr
 
 func (c *collector) collectExceptions(ch chan<- prometheus.Metric) {
 	now := c.deps.Now()
-	for _, p := range c.deps.Policies {
+	for _, p := range c.deps.Policies() {
 		states := map[string]int{"active": 0, "expiring": 0, "expired": 0}
 		if v := p.Spec().Vulnerabilities; v != nil {
 			for _, x := range v.Exceptions {

@@ -29,8 +29,9 @@ type Deps struct {
 	Sources    []string // registries that report pushes
 	Outcomes   []string // of notifications
 	Registries []string
-	Policies   []*policy.Compiled
-	State      State
+	// Policies returns the policies in force.
+	Policies func() []*policy.Compiled
+	State    State
 	// Database returns when the installed vulnerability database was built;
 	// false when there is none.
 	Database func() (built time.Time, ok bool)
@@ -50,6 +51,7 @@ type Metrics struct {
 	requests       *prometheus.CounterVec
 	blobBytes      *prometheus.CounterVec
 	reconcileFound *prometheus.CounterVec
+	reloadFailed   prometheus.Gauge
 }
 
 // New registers every metric.
@@ -72,10 +74,14 @@ func New(deps Deps) (*Metrics, error) {
 		requests:       counter("gatekeeper_registry_requests_total", "Requests to registries, by status code.", "registry", "code"),
 		blobBytes:      counter("gatekeeper_blob_bytes_total", "Bytes of blobs read from (in) and written to (out) registries.", "registry", "direction"),
 		reconcileFound: counter("gatekeeper_reconcile_missed_total", "Pushes that no notification reported. Stays 0: this version does not reconcile.", "source"),
+		reloadFailed: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gatekeeper_policy_reload_failed",
+			Help: "1 while the files of policies, keys or trust roots cannot be read: the policies before stay in force.",
+		}),
 	}
 	m.initialise()
 	for _, c := range []prometheus.Collector{
-		m.notifications, m.decisions, m.findings, m.pushToVerdict, m.stages, m.requests, m.blobBytes, m.reconcileFound, newCollector(deps),
+		m.notifications, m.decisions, m.findings, m.pushToVerdict, m.stages, m.requests, m.blobBytes, m.reconcileFound, m.reloadFailed, newCollector(deps),
 	} {
 		if err := deps.Registerer.Register(c); err != nil {
 			return nil, err
@@ -95,9 +101,7 @@ func (m *Metrics) initialise() {
 		m.reconcileFound.WithLabelValues(source)
 	}
 	m.initialisePolicy(noPolicy, policy.ModeEnforce, policy.ModeAudit)
-	for _, p := range m.deps.Policies {
-		m.initialisePolicy(p.Name(), p.Mode())
-	}
+	m.FollowPolicies(m.deps.Policies())
 	for _, stage := range gatekeeper.Stages() {
 		m.stages.WithLabelValues(stage)
 	}
@@ -108,6 +112,23 @@ func (m *Metrics) initialise() {
 		m.blobBytes.WithLabelValues(registry, "in")
 		m.blobBytes.WithLabelValues(registry, "out")
 	}
+}
+
+// FollowPolicies makes the series of policies exist that are about to be in
+// force. Those of policies before stay, with what they counted.
+func (m *Metrics) FollowPolicies(all []*policy.Compiled) {
+	for _, p := range all {
+		m.initialisePolicy(p.Name(), p.Mode())
+	}
+}
+
+// PolicyReload says whether the files of the policies are in force as they are.
+func (m *Metrics) PolicyReload(failed bool) {
+	if failed {
+		m.reloadFailed.Set(1)
+		return
+	}
+	m.reloadFailed.Set(0)
 }
 
 func (m *Metrics) initialisePolicy(name string, modes ...policy.Mode) {
@@ -158,13 +179,13 @@ func (m *Metrics) Decided(ctx context.Context, d gatekeeper.Decision) {
 		if refused(d) {
 			verdict = d.Verdict
 		}
-		m.count(r.Policy, verdict, r.Mode, d.Took)
+		m.count(r.Policy, verdict, r.Mode, d)
 		for _, f := range r.Findings {
 			m.findings.WithLabelValues(r.Policy, string(f.Check), string(f.Reason)).Inc()
 		}
 	}
 	if len(d.Results) == 0 {
-		m.count(noPolicy, d.Verdict, d.Mode, d.Took)
+		m.count(noPolicy, d.Verdict, d.Mode, d)
 	}
 	m.audit(ctx, d)
 }
@@ -179,9 +200,11 @@ func refused(d gatekeeper.Decision) bool {
 	return false
 }
 
-func (m *Metrics) count(name string, verdict policy.Verdict, mode policy.Mode, took time.Duration) {
+func (m *Metrics) count(name string, verdict policy.Verdict, mode policy.Mode, d gatekeeper.Decision) {
 	m.decisions.WithLabelValues(name, string(verdict), string(mode)).Inc()
-	m.pushToVerdict.WithLabelValues(name, string(verdict)).Observe(took.Seconds())
+	if !d.Push.Golden { // nobody has waited for it since the push
+		m.pushToVerdict.WithLabelValues(name, string(verdict)).Observe(d.Took.Seconds())
+	}
 }
 
 // RegistryRequest implements registry.Observer; status 0 is no answer.

@@ -32,8 +32,13 @@ func (s state) GoldenImages(context.Context) ([]gatekeeper.GoldenCount, error) {
 
 func services(t *testing.T) *policy.Compiled {
 	t.Helper()
+	return named(t, "services")
+}
+
+func named(t *testing.T, name string) *policy.Compiled {
+	t.Helper()
 	compiled, err := policy.Compile(policy.Policy{
-		APIVersion: "gatekeeper/v1alpha1", Kind: "PromotionPolicy", Metadata: policy.Metadata{Name: "services"},
+		APIVersion: "gatekeeper/v1alpha1", Kind: "PromotionPolicy", Metadata: policy.Metadata{Name: name},
 		Spec: policy.Spec{
 			From: "staging", Match: policy.Match{Repositories: []string{"**"}},
 			Vulnerabilities: &policy.Vulnerabilities{
@@ -64,9 +69,10 @@ type setup struct {
 func newSetup(t *testing.T, change func(*telemetry.Deps)) setup {
 	t.Helper()
 	s := setup{registry: prometheus.NewPedanticRegistry(), log: &strings.Builder{}}
+	policies := []*policy.Compiled{services(t)}
 	deps := telemetry.Deps{
 		Registerer: s.registry, Sources: []string{"staging"}, Outcomes: []string{"accepted", "malformed"}, Registries: []string{"staging", "golden"},
-		Policies: []*policy.Compiled{services(t)}, State: state{},
+		Policies: func() []*policy.Compiled { return policies }, State: state{},
 		Database: func() (time.Time, bool) { return now().Add(-time.Hour), true }, Now: now, Log: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
 	if change != nil {
@@ -127,6 +133,7 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 		`gatekeeper_registry_requests_total{code="200",registry="golden"}`:                      0,
 		`gatekeeper_blob_bytes_total{direction="out",registry="golden"}`:                        0,
 		`gatekeeper_reconcile_missed_total{source="staging"}`:                                   0,
+		`gatekeeper_policy_reload_failed{}`:                                                     0,
 	} {
 		if got := s.value(t, series); got != want {
 			t.Errorf("%s is %v, want %v", series, got, want)
@@ -162,6 +169,53 @@ func TestDecidedCountsAndLeavesOneLine(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(s.log.String()), "\n")
 	if len(lines) != 1 || !strings.Contains(lines[0], `"msg":"decision"`) || !strings.Contains(lines[0], "signed by somebody else") {
 		t.Errorf("the audit log is %q", lines)
+	}
+}
+
+// Nobody has waited for a decision about what is golden already.
+func TestJudgingAgainIsNoTimeToAVerdict(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, nil)
+	s.metrics.Decided(t.Context(), gatekeeper.Decision{
+		Push: gatekeeper.Push{Golden: true}, Verdict: policy.VerdictPromoted, Mode: policy.ModeEnforce, Took: 720 * time.Hour,
+		Results: []policy.Result{{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictPromoted}},
+	})
+	if got := s.value(t, `gatekeeper_push_to_verdict_seconds{policy="services",verdict="promoted"}`); got != 0 {
+		t.Errorf("%v times measured", got)
+	}
+	if got := s.value(t, `gatekeeper_decisions_total{mode="enforce",policy="services",verdict="promoted"}`); got != 1 {
+		t.Errorf("%v decisions counted", got)
+	}
+}
+
+func TestThePoliciesInForceAreFollowed(t *testing.T) {
+	t.Parallel()
+	inForce := []*policy.Compiled{services(t)}
+	s := newSetup(t, func(d *telemetry.Deps) { d.Policies = func() []*policy.Compiled { return inForce } })
+	s.metrics.Decided(t.Context(), gatekeeper.Decision{
+		Verdict: policy.VerdictPromoted, Results: []policy.Result{{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictPromoted}},
+	})
+	next := []*policy.Compiled{named(t, "infra")}
+	s.metrics.FollowPolicies(next)
+	inForce = next
+	for series, want := range map[string]float64{
+		`gatekeeper_decisions_total{mode="enforce",policy="infra",verdict="promoted"}`:       0,
+		`gatekeeper_findings_total{check="signatures",policy="infra",reason="wrong_signer"}`: 0,
+		`gatekeeper_push_to_verdict_seconds{policy="infra",verdict="rejected"}`:              0,
+		`gatekeeper_exceptions{policy="infra",state="active"}`:                               1,
+		`gatekeeper_golden_images{compliant="true",policy="infra"}`:                          0,
+		`gatekeeper_golden_images{compliant="true",policy="none"}`:                           4,
+		`gatekeeper_decisions_total{mode="enforce",policy="services",verdict="promoted"}`:    1,
+	} {
+		if got := s.value(t, series); got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
+	}
+	for _, failed := range []bool{true, false} {
+		s.metrics.PolicyReload(failed)
+		if got := s.value(t, "gatekeeper_policy_reload_failed{}"); (got == 1) != failed {
+			t.Errorf("failed %v: %v", failed, got)
+		}
 	}
 }
 

@@ -184,7 +184,7 @@ func withoutHost(repository string) (string, bool) {
 }
 
 func (h *Handler) listPolicies(w http.ResponseWriter, _ *http.Request) error {
-	h.write(w, http.StatusOK, jsonType, map[string][]Policy{"policies": append([]Policy{}, h.deps.Policies...)})
+	h.write(w, http.StatusOK, jsonType, map[string][]Policy{"policies": append([]Policy{}, h.deps.Policies()...)})
 	return nil
 }
 

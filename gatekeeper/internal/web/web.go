@@ -84,9 +84,10 @@ type Deps struct {
 	Decisions Decisions
 	Golden    Golden
 	Checker   Checker
-	Policies  []Policy
-	Metrics   http.Handler
-	Ready     []ReadyCheck
+	// Policies returns those in force.
+	Policies func() []Policy
+	Metrics  http.Handler
+	Ready    []ReadyCheck
 	// Token is asked for when it is not empty.
 	Token string
 	// PrivateMetrics asks for the token on /metrics too.

@@ -87,7 +87,7 @@ func (c checker) Check(ctx context.Context, image string) (gatekeeper.Decision, 
 
 func deps() web.Deps {
 	return web.Deps{
-		Decisions: &record{}, Golden: &record{}, Checker: checker{},
+		Decisions: &record{}, Golden: &record{}, Checker: checker{}, Policies: func() []web.Policy { return nil },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
 		Ready:   []web.ReadyCheck{{Name: "journal", Run: func(context.Context) error { return nil }}},
 		Now:     moment, Log: slog.New(slog.DiscardHandler),
@@ -276,6 +276,20 @@ func TestChecksAreBounded(t *testing.T) {
 	}
 }
 
+func TestThePoliciesAreThoseInForce(t *testing.T) {
+	t.Parallel()
+	d := deps()
+	var inForce []web.Policy
+	d.Policies = func() []web.Policy { return inForce }
+	h := web.New(d)
+	for _, name := range []string{"services", "infra"} {
+		inForce = []web.Policy{{Name: name}}
+		if got := ask(t, h, "GET", "/api/v1/policies", "", nil); got.status != 200 || !strings.Contains(got.body, `"name":"`+name+`"`) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 func TestReadinessNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	fails := func(context.Context) error { return errors.New("disk full") }
@@ -379,7 +393,9 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 		var fields []string
 		for field := range reflect.TypeOf(v).Fields() {
 			tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-			fields = append(fields, tag)
+			if tag != "-" {
+				fields = append(fields, tag)
+			}
 		}
 		slices.Sort(fields)
 		if diff := cmp.Diff(fields, slices.Sorted(maps.Keys(doc.Components.Schemas[name].Properties))); diff != "" {

@@ -25,7 +25,11 @@ func TestATruncatedManifestIsNotStored(t *testing.T) {
 			if _, err := fmt.Fprintf(conn, "PUT /v2/app/manifests/v1 HTTP/1.1\r\nHost: %s\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\nContent-Length: 100\r\n\r\n{", host); err != nil {
 				t.Fatal(err)
 			}
-			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			half, ok := conn.(*net.TCPConn)
+			if !ok {
+				t.Fatalf("%T", conn)
+			}
+			if err := half.CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := io.Copy(io.Discard, conn); err != nil { // until the registry has dealt with it
@@ -38,7 +42,7 @@ func TestATruncatedManifestIsNotStored(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp, err := http.DefaultClient.Do(req)
+			resp, err := (&http.Client{}).Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}

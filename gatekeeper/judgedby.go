@@ -1,0 +1,62 @@
+package gatekeeper
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// byNoPolicy is what a push was judged by that no policy matches.
+const byNoPolicy = "no policy"
+
+// judgedByBytes is how much of the hash tells apart what pushes are judged by.
+const judgedByBytes = 16
+
+// JudgedBy names what a push is judged by: the policies that match it, with
+// their keys and exceptions, and what the trust roots hold that these name. A
+// push that was judged by something else has to be judged again. The name is
+// the same whatever the order of policies, and after a restart. It is empty
+// when a trust root cannot be read: nobody knows what it would be judged by.
+func JudgedBy(policies []*policy.Compiled, source, repository, tag string, trustRoot func(name string) (fingerprint string, err error)) string {
+	return judgedBy(matching(policies, source, repository, tag), trustRoot)
+}
+
+func (g *Gate) judgedBy(ctx context.Context, matching []*policy.Compiled) string {
+	return judgedBy(matching, func(name string) (string, error) { return g.TrustRoots.Fingerprint(ctx, name) })
+}
+
+func judgedBy(matching []*policy.Compiled, trustRoot func(name string) (string, error)) string {
+	if len(matching) == 0 {
+		return byNoPolicy
+	}
+	var parts []string
+	for _, c := range matching {
+		parts = append(parts, fmt.Sprintf("policy %q %q", c.Name(), c.Fingerprint()))
+		for _, name := range c.TrustRoots() {
+			fingerprint, err := trustRoot(name)
+			if err != nil {
+				return "" // the evidence says why
+			}
+			parts = append(parts, fmt.Sprintf("trust root %q %q", name, fingerprint))
+		}
+	}
+	slices.Sort(parts)
+	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(parts), "\n")))
+	return hex.EncodeToString(sum[:judgedByBytes])
+}
+
+// matching lists the policies that are about a push.
+func matching(policies []*policy.Compiled, source, repository, tag string) []*policy.Compiled {
+	var matching []*policy.Compiled
+	for _, c := range policies {
+		if c.Matches(source, repository, tag) {
+			matching = append(matching, c)
+		}
+	}
+	return matching
+}

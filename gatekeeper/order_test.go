@@ -1,0 +1,115 @@
+package gatekeeper_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// reordered pushes v1 twice, and has the second notification arrive first.
+func reordered(w *world) (heardFirst, heardLast gatekeeper.Push) {
+	w.push("team-a/app", "v1", "a")
+	w.push("team-a/app", "v1", "b")
+	w.pushes[0].Digest, w.pushes[1].Digest = w.pushes[1].Digest, w.pushes[0].Digest
+	return w.pushes[0], w.pushes[1]
+}
+
+// The registry knows which push came last, whatever order notifications arrive
+// in, and whatever becomes of the older one.
+func TestReorderedNotificationsPromoteWhatTheTagPointsTo(t *testing.T) {
+	t.Parallel()
+	for name, signed := range map[string][]string{"both pass": {"a", "b"}, "the older one does not": {"b"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			for _, image := range signed {
+				w.sign(image)
+			}
+			newest, older := reordered(w)
+			if progress := w.process(newest); progress.Verdict != policy.VerdictPromoted {
+				t.Errorf("what the tag points to: %+v", progress)
+			}
+			w.now = w.now.Add(time.Minute)
+			if progress := w.process(older); progress.Verdict == policy.VerdictPromoted {
+				t.Errorf("what it pointed to before: %+v", progress)
+			}
+			w.wantGolden(map[string]string{"team-a/app:v1": "b"})
+		})
+	}
+}
+
+// What a tag was moved to without a notification, or with one that is taken
+// for older, is judged.
+func TestWhatATagPointsToByNowIsJudged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sign("a")
+	p := w.push("team-a/app", "v1", "a")
+	w.tags["team-a/app:v1"] = digest("b")
+	if _, err := w.gate().Process(t.Context(), p); err == nil || len(w.noticed) != 0 {
+		t.Errorf("before the registry can have written the tag: %v, noticed %q", err, w.noticed)
+	}
+	w.now = w.now.Add(time.Minute)
+	if progress := w.process(p); progress.Verdict != policy.VerdictSuperseded {
+		t.Errorf("%+v", progress)
+	}
+	if want := []string{"team-a/app:v1@" + digest("b")}; !slices.Equal(w.noticed, want) {
+		t.Errorf("noticed %q, want %q", w.noticed, want)
+	}
+	w.wantGolden(map[string]string{})
+}
+
+// Other processes are kept out while tags are written, and let in again
+// whatever happens.
+func TestAPromotionTakesItsTurnAmongProcesses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sign("a")
+	p := w.push("team-a/app", "v1", "a")
+	w.fail["tag"] = errOutage
+	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+		t.Fatal(err)
+	}
+	w.fail["tag"] = nil
+	w.beforeTag = func() {
+		if len(w.turns)%2 == 0 {
+			t.Error("a tag is written out of turn")
+		}
+	}
+	w.process(p)
+	turn, end := "golden/team-a/app", "end of golden/team-a/app"
+	if want := []string{turn, end, turn, end}; !slices.Equal(w.turns, want) {
+		t.Errorf("turns %q, want %q", w.turns, want)
+	}
+	w.fail["turn"] = errOutage
+	if _, err := w.gate().Process(t.Context(), w.push("team-a/app", "v2", "a")); !errors.Is(err, errOutage) {
+		t.Errorf("without a turn: %v", err)
+	}
+	w.wantGolden(map[string]string{"team-a/app:v1": "a"})
+}
+
+// A large image is judged only where it holds up nobody.
+func TestALargeImageIsJudgedApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sign("a")
+	w.children = []string{digest("c"), digest("d")} // both count
+	p := w.push("team-a/app", "v1", "a")
+	for size, large := range map[int64]bool{gatekeeper.LargeImage / 2: false, gatekeeper.LargeImage/2 + 1: true} {
+		w.layer = size
+		if progress := w.process(p); progress.Large != large || large && progress.Verdict != "" {
+			t.Errorf("two layers of %d bytes: %+v", size, progress)
+		}
+	}
+	p.Slow = true
+	if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
+		t.Errorf("apart: %+v", progress)
+	}
+	if d, err := w.gate().Check(t.Context(), "staging", "team-a/app", "v1", digest("a")); err != nil || d.Verdict != policy.VerdictPromoted {
+		t.Errorf("check: %v %v", d.Verdict, err)
+	}
+}
