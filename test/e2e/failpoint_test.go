@@ -47,8 +47,7 @@ spec:
 func TestAKillAtAnyStepOfAPromotionChangesNothing(t *testing.T) {
 	t.Parallel()
 	k := newKills(t)
-	steps := k.steps(t)
-	t.Logf("%d steps", len(steps))
+	names := k.steps(t)
 	for _, e := range []struct {
 		name    string
 		storage func(t *testing.T) func() string
@@ -64,14 +63,15 @@ func TestAKillAtAnyStepOfAPromotionChangesNothing(t *testing.T) {
 			t.Parallel()
 			storage := e.storage(t)
 			undisturbed := k.victim(t, e.name, "none", storage())
-			undisturbed.serve(t, "")
+			undisturbed.serve(t, "trace")
 			undisturbed.notify(t)
 			want := undisturbed.outcome(t)
 			undisturbed.Process.Stop(t)
 			if problem := want.incomplete(); problem != "" {
 				t.Fatalf("even without a kill %s: %+v", problem, want)
 			}
-			victims := []*victim{undisturbed}
+			victims, steps := []*victim{undisturbed}, undisturbed.reached(t, names)
+			t.Logf("%d steps: %s", len(steps), strings.Join(steps, " "))
 			for group := range slices.Chunk(steps, atATime) {
 				killed := k.kill(t, e.name, group, storage)
 				for _, v := range killed {
@@ -136,18 +136,18 @@ func newKills(t *testing.T) *kills {
 	return k
 }
 
-// steps asks the product where it can be killed.
+// steps asks the product for the names of the steps where it can be killed.
 func (k *kills) steps(t *testing.T) []string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), k.program, "failpoints").Output()
 	if err != nil {
 		t.Fatalf("gatekeeper failpoints: %v", err)
 	}
-	steps := strings.Fields(string(out))
-	if len(steps) == 0 {
+	names := strings.Fields(string(out))
+	if len(names) == 0 {
 		t.Fatal("gatekeeper failpoints names none")
 	}
-	return steps
+	return names
 }
 
 // victim is a service that is killed at a step, with a repository of its own.
@@ -225,6 +225,26 @@ func (v *victim) notify(t *testing.T) {
 	if err := resp.Body.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// reached lists the steps of a traced promotion, each as often as it was
+// reached: NAME:1, NAME:2 and so on. All of the names have to be among them.
+func (v *victim) reached(t *testing.T, names []string) []string {
+	t.Helper()
+	times := map[string]int{}
+	var steps []string
+	for line := range strings.Lines(v.Process.Output.String()) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "reached "); ok {
+			times[name]++
+			steps = append(steps, fmt.Sprintf("%s:%d", name, times[name]))
+		}
+	}
+	for _, name := range names {
+		if times[name] == 0 {
+			t.Errorf("the promotion does not reach %s", name)
+		}
+	}
+	return steps
 }
 
 // awaitDeath waits until the service has killed itself.
