@@ -63,8 +63,8 @@ chart-test: ## Render the Helm chart and check it against the Kubernetes API typ
 keyless-test: ## Compare with both cosigns, with a Sigstore on this machine; the first time this builds five programs
 	cd test/keyless && $(GO) test -count=1 -timeout 30m ./...
 
-bench: ## Compare with a script around cosign, a scanner and crane; prints requests and ratios
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench
+bench: ## Compare with scripts and plain handlers, queue a backlog, drain it with replicas (docs/performance.md)
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 90m ./test/bench
 
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	@set -e; for t in $$(grep -rl --include='*_test.go' '^func Fuzz' . ); do \
