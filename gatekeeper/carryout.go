@@ -224,7 +224,7 @@ func (g *Gate) overtakenAtTheEnd(ctx context.Context, p Push) (string, error) {
 	}
 	// Whoever pushed that may have been heard before this push, and taken for
 	// older, or not at all.
-	if err := g.Waker.Notice(ctx, p.Source, p.Repository, p.Tag, now); err != nil {
+	if err := g.Waker.Notice(ctx, p, now); err != nil {
 		return "", fmt.Errorf("take note of %s:%s: %w", p.Repository, p.Tag, err)
 	}
 	return fmt.Sprintf("the tag %s points to %s by now, which is judged by itself", p.Tag, now.Digest), nil

@@ -243,8 +243,8 @@ func (w *world) Wake(_ context.Context, _, _, digest string) (int, error) {
 	return 1, w.fail["wake"]
 }
 
-func (w *world) Notice(_ context.Context, _, repository, tag string, d gatekeeper.Descriptor) error {
-	w.noticed = append(w.noticed, repository+":"+tag+"@"+d.Digest)
+func (w *world) Notice(_ context.Context, p gatekeeper.Push, now gatekeeper.Descriptor) error {
+	w.noticed = append(w.noticed, p.Repository+":"+p.Tag+"@"+now.Digest)
 	return nil
 }
 

@@ -112,9 +112,9 @@ type History interface {
 type Waker interface {
 	// Wake has a subject judged again because evidence arrived.
 	Wake(ctx context.Context, source, repository, digest string) (int, error)
-	// Notice has what a tag was found to point to judged, unless it is the
-	// newest push of the tag already.
-	Notice(ctx context.Context, source, repository, tag string, d Descriptor) error
+	// Notice has what the tag of a push was found to point to judged, unless
+	// a newer push of the tag is known.
+	Notice(ctx context.Context, p Push, now Descriptor) error
 }
 
 // Turns keep promotions apart that other processes carry out.

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"text/template"
 	"time"
-
-	"github.com/bmatcuk/doublestar/v4"
 )
 
 // The defaults of what a policy leaves out.
@@ -130,26 +128,15 @@ func (c *Compiled) NeedsScan() bool {
 
 // Matches says whether the policy is about pushes of this tag.
 func (c *Compiled) Matches(registry, repository, tag string) bool {
-	s := c.policy.Spec
-	return registry == s.From && globs(s.Match.Repositories, repository) &&
-		(len(s.Match.Tags) == 0 || globs(s.Match.Tags, tag))
+	tags := Globs(c.policy.Spec.Match.Tags)
+	return c.MatchesRepository(registry, repository) && (len(tags) == 0 || tags.Match(tag))
 }
 
-// globs reports whether a name matches one of the patterns and none of those
-// that begin with "!". The patterns are known to be sound.
-func globs(patterns []string, name string) bool {
-	matched := false
-	for _, p := range patterns {
-		without, negative := strings.CutPrefix(p, "!")
-		if !doublestar.MatchUnvalidated(without, name) {
-			continue
-		}
-		if negative {
-			return false
-		}
-		matched = true
-	}
-	return matched
+// MatchesRepository says whether the policy can be about a push to this
+// repository.
+func (c *Compiled) MatchesRepository(registry, repository string) bool {
+	s := c.policy.Spec
+	return registry == s.From && Globs(s.Match.Repositories).Match(repository)
 }
 
 // builder collects the mistakes while a policy is compiled.
@@ -208,9 +195,8 @@ func (b *builder) checkMatch() {
 func (b *builder) checkGlobs(path string, patterns []string) {
 	positive := false
 	for i, p := range patterns {
-		without, negative := strings.CutPrefix(p, "!")
-		positive = positive || !negative
-		if without == "" || !doublestar.ValidatePattern(without) {
+		positive = positive || !strings.HasPrefix(p, "!")
+		if !ValidGlob(p) {
 			b.errorf(fmt.Sprintf("%s[%d]", path, i), `%q is no glob; write for example "team-*/**"`, p)
 		}
 	}

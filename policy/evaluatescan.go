@@ -128,7 +128,7 @@ func (e *evaluation) exception(v Vulnerability) (Exception, bool) {
 func (x Exception) covers(v Vulnerability, repository string) bool {
 	return (x.ID == v.ID || slices.Contains(v.Aliases, x.ID)) &&
 		(x.Package == "" || x.Package == v.Package) &&
-		(len(x.Repositories) == 0 || globs(x.Repositories, repository))
+		(len(x.Repositories) == 0 || Globs(x.Repositories).Match(repository))
 }
 
 func (d Deny) denies(v Vulnerability) bool {

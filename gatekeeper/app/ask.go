@@ -16,6 +16,7 @@ import (
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/report"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web/client"
@@ -60,7 +61,7 @@ func printCheck(output string, d gatekeeper.Decision, w io.Writer) error {
 }
 
 func judgeOnce(ctx context.Context, s *setup, image string, log *slog.Logger) (_ gatekeeper.Decision, err error) {
-	registries, err := s.registries(unobserved{})
+	registries, err := s.registries(registry.Deps{Observer: unobserved{}, Log: log})
 	if err != nil {
 		return gatekeeper.Decision{}, err
 	}

@@ -34,7 +34,7 @@ func Audit(ctx context.Context, o AuditOptions, streams Streams) error {
 	if err != nil {
 		return status(StatusUsage, err)
 	}
-	registries, err := s.registries(unobserved{})
+	registries, err := s.registries(registry.Deps{Observer: unobserved{}})
 	if err != nil {
 		return status(StatusUsage, err)
 	}

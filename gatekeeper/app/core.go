@@ -75,8 +75,9 @@ func withPolicies(ctx context.Context, c *config.Config) (*setup, error) {
 // dir is the folder of everything but a journal on PostgreSQL.
 func (s *setup) dir() string { return s.config.Storage.Dir }
 
-// registries prepares the clients of the configured registries.
-func (s *setup) registries(o registry.Observer) (*registry.Registries, error) {
+// registries prepares the clients of the configured registries, which work with
+// what is given beside the name and the clock of the product.
+func (s *setup) registries(deps registry.Deps) (*registry.Registries, error) {
 	var all []registry.Settings
 	for _, r := range s.config.Registries {
 		one, err := registrySettings(r)
@@ -86,19 +87,20 @@ func (s *setup) registries(o registry.Observer) (*registry.Registries, error) {
 		one.Wrap = s.wrap[r.Name]
 		all = append(all, one)
 	}
-	return registry.New(all, registry.Deps{Observer: o, UserAgent: userAgent(), Now: time.Now})
+	deps.UserAgent, deps.Now = userAgent(), time.Now
+	return registry.New(all, deps)
 }
 
 // scanner prepares the scanner; images are unpacked below dir.
 func (s *setup) scanner(source scan.Source, dir string, log *slog.Logger) (*scan.Scanner, error) {
-	memory, maxSize, err := s.config.Scanner.Bytes()
+	sizes, err := s.config.Scanner.Bytes()
 	if err != nil {
 		return nil, err
 	}
 	return scan.New(source, scan.Options{
-		Database: s.config.Scanner.Database.Dir, Dir: dir, MaxSize: int64(min(maxSize, math.MaxInt64)),
+		Database: s.config.Scanner.Database.Dir, Dir: dir, MaxSize: int64(min(sizes.MaxSize, math.MaxInt64)), Disk: int64(min(sizes.Disk, math.MaxInt64)),
 		Timeout: time.Duration(s.config.Scanner.Timeout), Concurrent: int64(s.config.Scanner.Concurrent),
-		Limits: scan.Limits{Memory: memory}, Log: log,
+		Limits: scan.Limits{Memory: sizes.Memory}, Log: log,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
@@ -77,7 +78,7 @@ func (l *linted) config(ctx context.Context, file string) error {
 		l.policies = nil
 		return err
 	}
-	if _, err := s.registries(unobserved{}); err != nil {
+	if _, err := s.registries(registry.Deps{Observer: unobserved{}}); err != nil {
 		return err
 	}
 	if _, err := sources(c); err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,12 +22,15 @@ import (
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/confine"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/database"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/confined"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/promote"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/reconcile"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/web"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
@@ -52,10 +56,14 @@ type service struct {
 	verifier *confined.Pool
 	watcher  *policyset.Watcher
 	gate     *gatekeeper.Gate
-	late     *lateAttester // signs with a key of a service; nil when there is none
+	walkers  map[string]*reconcile.Reconciler // by source
+	replicas func(alive int)                  // told how many processes share the journal
+	late     *lateAttester                    // signs with a key of a service; nil when there is none
 	webhooks net.Listener
 	admin    net.Listener // the same as webhooks when the addresses are the same
 	servers  map[net.Listener]http.Handler
+	// unconfined is what scans are not confined with here, in words.
+	unconfined []string
 }
 
 // listen opens the listeners of a configuration. One address for both means
@@ -91,10 +99,11 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if err != nil {
 		return nil, err
 	}
-	registries, err := s.registries(metrics)
+	registries, err := s.registries(registry.Deps{Observer: metrics, Health: metrics, Log: log})
 	if err != nil {
 		return nil, err
 	}
+	svc.replicas = registries.Share // limits are those of all together
 	scans, err := emptyDir(filepath.Join(s.dir(), "scans"))
 	if err != nil {
 		return nil, err
@@ -107,6 +116,7 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	svc.watcher = policyset.NewWatcher(policyset.Deps{
 		Set: s.policies, TrustRoots: roots, Rejudger: svc.journal, Observer: metrics, Now: time.Now, Log: log,
 	})
+	svc.unconfined = scanner.Unconfined()
 	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Now: time.Now, Log: log})
 	all := parts{
 		registries: registries, scanner: scanner, verifier: svc.verifier, trustRoots: roots, books: svc.journal,
@@ -115,6 +125,9 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if svc.gate, err = s.gate(all); err != nil {
 		return nil, err
 	}
+	svc.walkers = s.walkers(walkDeps{
+		registries: registries, journal: svc.journal, golden: svc.journal, policies: s.policies.Compiled, observer: metrics, log: log,
+	})
 	if err := svc.attest(ctx, all.promoter()); err != nil {
 		return nil, err
 	}
@@ -124,7 +137,10 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 // journalDeps sets up the journal as the configuration says.
 func (svc *service) journalDeps(reached func(step string)) journal.Deps {
 	c := svc.setup.config
-	deps := journal.Deps{Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep), Reached: reached}
+	deps := journal.Deps{
+		Now: time.Now, Log: svc.log, Workers: c.Workers, Keep: time.Duration(c.Storage.Keep), Reached: reached,
+		Tasks: svc.setup.reconcileTasks(svc.walk), Replicas: func(alive int) { svc.replicas(alive) },
+	}
 	if c.Storage.PasswordFile != "" || c.Storage.PasswordEnv != "" {
 		deps.Password = c.Storage.Password
 	}
@@ -172,7 +188,7 @@ func emptyDir(dir string) (string, error) {
 		return "", fmt.Errorf("empty %s: %w", dir, err)
 	}
 	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if err := confine.Remove(filepath.Join(dir, e.Name())); err != nil {
 			return "", fmt.Errorf("empty %s: %w", dir, err)
 		}
 	}
@@ -194,7 +210,8 @@ func (svc *service) metrics(registerer *prometheus.Registry) (*telemetry.Metrics
 	}
 	dir := svc.setup.config.Scanner.Database.Dir
 	return telemetry.New(telemetry.Deps{
-		Registerer: registerer, Sources: svc.setup.config.SourceNames(), Outcomes: outcomes, Registries: names,
+		Registerer: registerer, Sources: svc.setup.config.SourceNames(), Reconciled: svc.setup.reconciled(),
+		Outcomes: outcomes, Registries: names,
 		Policies: svc.setup.policies.Compiled, State: svc.journal,
 		Database: func() (time.Time, bool) {
 			s, err := database.Describe(dir)
@@ -275,6 +292,12 @@ func (svc *service) readiness() []web.ReadyCheck {
 	if svc.late != nil {
 		checks = append(checks, web.ReadyCheck{Name: "signing", Informational: true, Run: svc.late.ready})
 	}
+	checks = append(checks, web.ReadyCheck{Name: "confinement of scans", Informational: true, Run: func(context.Context) error {
+		if len(svc.unconfined) > 0 {
+			return errors.New("not in force: " + strings.Join(svc.unconfined, "; "))
+		}
+		return nil
+	}})
 	return append(checks, web.ReadyCheck{Name: "vulnerability database", Informational: true, Run: svc.databaseFresh})
 }
 

@@ -69,10 +69,8 @@ type Registry struct {
 	CAFile        string         `yaml:"caFile" json:"caFile,omitempty" jsonschema:"description=PEM certificates to trust instead of the system's"`
 	Auth          Auth           `yaml:"auth" json:"auth,omitzero"`
 	Notifications *Notifications `yaml:"notifications" json:"notifications,omitempty"`
+	Reconcile     *Reconcile     `yaml:"reconcile" json:"reconcile,omitempty"`
 	Limits        Limits         `yaml:"limits" json:"limits,omitzero"`
-
-	// Not supported yet; refused when set.
-	Reconcile any `yaml:"reconcile" json:"-"`
 }
 
 // Auth says how to authenticate to a registry. Without anything, the
@@ -112,9 +110,10 @@ type Evidence struct {
 type Scanner struct {
 	Database   Database        `yaml:"database" json:"database,omitzero"`
 	Timeout    policy.Duration `yaml:"timeout" json:"timeout,omitempty" jsonschema:"type=string,description=for one platform of an image; 10m when left out"`
-	Memory     string          `yaml:"memory" json:"memory,omitempty" jsonschema:"description=address space of one scan; 4GiB when left out"`
+	Memory     string          `yaml:"memory" json:"memory,omitempty" jsonschema:"description=address space of one scan\\, of which half may be written to; 4GiB when left out"`
 	MaxSize    string          `yaml:"maxSize" json:"maxSize,omitempty" jsonschema:"description=compressed layers of one platform; 8GiB when left out"`
-	Concurrent int             `yaml:"concurrent" json:"concurrent,omitempty" jsonschema:"minimum=0,description=scans at a time; 2 when left out"`
+	Disk       string          `yaml:"disk" json:"disk,omitempty" jsonschema:"description=room on disk for one scan\\, layers compressed and unpacked; five times maxSize when left out"`
+	Concurrent int             `yaml:"concurrent" json:"concurrent,omitempty" jsonschema:"minimum=0,description=scans at a time\\, of which those of images of 1GiB and more leave one to others; 2 when left out"`
 }
 
 // Database is the vulnerability database.
@@ -137,11 +136,12 @@ const (
 	defaultEvidence = "16MiB"
 )
 
-// SourceNames lists the registries that report pushes.
+// SourceNames lists the registries whose pushes are judged: those that report
+// them, and those that are only looked at.
 func (c *Config) SourceNames() []string {
 	var names []string
 	for _, r := range c.Registries {
-		if r.Notifications != nil {
+		if r.Notifications != nil || r.Reconcile != nil {
 			names = append(names, r.Name)
 		}
 	}

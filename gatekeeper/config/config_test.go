@@ -31,6 +31,12 @@ scanner: {database: {url: "https://mirror.example.com/v6/latest.json", maxAge: 2
 policies: /etc/gatekeeper/policies
 `
 
+// Lines of it that others take the place of.
+const (
+	limits        = "limits: {requestsPerSecond: 50, concurrent: 16}"
+	notifications = "notifications: {format: distribution, secretFile: /run/secrets/staging}"
+)
+
 func TestAConfigurationIsReadWithItsDefaults(t *testing.T) {
 	got, err := config.Parse("gatekeeper.yaml", []byte(good))
 	if err != nil {
@@ -45,6 +51,7 @@ func TestAConfigurationIsReadWithItsDefaults(t *testing.T) {
 				Name: "staging", URL: "https://registry.example.com",
 				Auth:          config.Auth{Username: "gatekeeper", PasswordEnv: "STAGING_PASSWORD"},
 				Notifications: &config.Notifications{Format: "distribution", SecretFile: "/run/secrets/staging"},
+				Reconcile:     &config.Reconcile{Interval: every(10 * time.Minute), Repositories: []string{"**"}},
 				Limits:        config.Limits{RequestsPerSecond: 50, Concurrent: 16},
 			},
 			{Name: "golden", URL: "https://golden.example.com", Auth: config.Auth{DockerConfig: "/run/secrets/config.json"}},
@@ -117,7 +124,15 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"a token server with a user", "dockerConfig: /run", "tokenServers: [\"me@example.com\"], dockerConfig: /run", "is no host"},
 		{"a token server with a port that is none", "dockerConfig: /run", "tokenServers: [\"example.com:99999\"], dockerConfig: /run", "is no host"},
 		{"an empty token server", "dockerConfig: /run", "tokenServers: [\"\"], dockerConfig: /run", "is no host"},
-		{"reconcile", "limits: {requestsPerSecond: 50, concurrent: 16}", "reconcile: {interval: 10m}", "10:17: registries[0].reconcile: is not supported yet"},
+		{"an unknown key of reconcile", limits, "reconcile: {every: 10m}", "gatekeeper.yaml:10:17: every: unknown key; known here: interval, repositories"},
+		{"reconcile too often", limits, "reconcile: {interval: 5s}", "10:27: registries[0].reconcile.interval: 5s is too often; write at least 10s, or 0s"},
+		{"an interval that is none", limits, "reconcile: {interval: often}", "10:"},
+		{"a source that nothing looks at", notifications, "reconcile: {interval: 0s}", "9:27: registries[0].reconcile.interval: is zero, and without notifications nothing else finds pushes; write 10m"},
+		{"a glob that is none", limits, "reconcile: {repositories: [\"team-a/**\", \"[\"]}", "10:45: registries[0].reconcile.repositories[1]: \"[\" is no glob"},
+		{"a repository with a host", limits, "reconcile: {repositories: [\"registry.example.com:5000/app\"]}", "registries[0].reconcile.repositories[0]: \"registry.example.com:5000/app\" is no repository's name"},
+		{"a repository in capitals", limits, "reconcile: {repositories: [App]}", "is no repository's name"},
+		{"no repositories", limits, "reconcile: {repositories: []}", "registries[0].reconcile.repositories: chooses nothing"},
+		{"only repositories to leave out", limits, "reconcile: {repositories: [\"!a\"]}", "registries[0].reconcile.repositories: chooses nothing"},
 		{"a trust root without a source", "policies:", "trustRoots: [{name: acme}]\npolicies:", "trustRoots[0]: has to have one of file and tuf"},
 		{"a trust root with two", "policies:", "trustRoots: [{name: acme, file: /f, tuf: {url: https://t.example.com, rootFile: /r}}]\npolicies:", "trustRoots[0]: has to have one of file and tuf"},
 		{"two trust roots of a name", "policies:", "trustRoots: [{name: acme, file: /f}, {name: acme, file: /g}]\npolicies:", "trustRoots[1].name: \"acme\" is there twice"},
@@ -128,9 +143,10 @@ func TestMistakesAreNamedWithPlaceAndRemedy(t *testing.T) {
 		{"too much evidence", "policies:", "evidence: {maxSize: 1GiB}\npolicies:", "evidence.maxSize: \"1GiB\" is no size up to 32MiB"},
 		{"too many entries", "policies:", "evidence: {maxEntries: 5000}\npolicies:", "evidence.maxEntries: 5000 is out of range"},
 		{"a duration that is none", "maxAge: 24h", "maxAge: tomorrow", "14:"},
+		{"a disk that is no size", "scanner: {", "scanner: {disk: much, ", `scanner.disk: "much" is no size`},
 		{"a database URL that is none", "https://mirror.example.com/v6/latest.json", "mirror", "scanner.database.url: is no URL"},
 		{"no policies", "policies: /etc/gatekeeper/policies\n", "", "policies: is missing"},
-		{"no source", "    notifications: {format: distribution, secretFile: /run/secrets/staging}\n", "", "none reports pushes"},
+		{"no source", "    notifications: {format: distribution, secretFile: /run/secrets/staging}\n", "", "none is a source; give the source registry a notifications section, or a reconcile section"},
 		{"too many workers", "policies:", "workers: 1000\npolicies:", "workers: 1000 is out of range"},
 		{"broken YAML", "registries:\n", "registries: [\n", "gatekeeper.yaml:"},
 		{"two documents", "policies:", "---\npolicies:", "2 documents, want exactly one"},
@@ -220,7 +236,7 @@ func TestTheSchemaKnowsEveryKey(t *testing.T) {
 			t.Errorf("the schema lacks %s", key)
 		}
 	}
-	if !strings.Contains(string(text), `"secretFile"`) || !strings.Contains(string(text), `"form": {`) || strings.Contains(string(text), `"reconcile"`) {
+	if !strings.Contains(string(text), `"secretFile"`) || !strings.Contains(string(text), `"form": {`) || !strings.Contains(string(text), `"reconcile"`) {
 		t.Error("nested keys are not those that are supported")
 	}
 }

@@ -70,6 +70,9 @@ func (c *Config) applyDefaults() {
 	c.Scanner.Memory = cmp.Or(c.Scanner.Memory, defaultMemory)
 	c.Scanner.MaxSize = cmp.Or(c.Scanner.MaxSize, defaultMaxSize)
 	c.Evidence.MaxSize = cmp.Or(c.Evidence.MaxSize, defaultEvidence)
+	for i := range c.Registries {
+		c.Registries[i].reconcileDefaults()
+	}
 	if c.Storage.Dir == "" {
 		c.Storage.Dir = defaultDir
 		if path, ok := strings.CutPrefix(c.Storage.URL, "sqlite://"); ok {

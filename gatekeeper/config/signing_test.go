@@ -106,7 +106,7 @@ func TestAnAuditNeedsNoPolicies(t *testing.T) {
 	if c, err := config.LoadForAudit(file); err != nil || len(c.Registries) != 1 {
 		t.Errorf("%v, %v", c, err)
 	}
-	if _, err := config.Load(file); err == nil || !strings.Contains(err.Error(), "policies") || !strings.Contains(err.Error(), "none reports pushes") {
+	if _, err := config.Load(file); err == nil || !strings.Contains(err.Error(), "policies") || !strings.Contains(err.Error(), "none is a source") {
 		t.Errorf("for a service: %v", err)
 	}
 	if err := os.WriteFile(file, []byte(text+"audit: true\n"), 0o600); err != nil {

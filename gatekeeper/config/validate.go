@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -147,7 +148,7 @@ func (v *validator) registries() {
 		v.registry(at, r)
 	}
 	if len(v.c.SourceNames()) == 0 && !v.auditOnly {
-		v.failf("$.registries", "none reports pushes; give the source registry a notifications section")
+		v.failf("$.registries", "none is a source; give the source registry a notifications section, or a reconcile section when it cannot report pushes")
 	}
 }
 
@@ -165,9 +166,7 @@ func (v *validator) name(path, name string, seen map[string]bool) {
 func (v *validator) registry(at string, r Registry) {
 	v.registryURL(at+".url", r.URL)
 	v.auth(at+".auth", r.Auth)
-	if r.Reconcile != nil {
-		v.failf(at+".reconcile", "is not supported yet; remove it")
-	}
+	v.reconcile(at+".reconcile", r)
 	if r.Limits.RequestsPerSecond < 0 {
 		v.failf(at+".limits.requestsPerSecond", "is negative; write a positive number")
 	}
@@ -256,6 +255,11 @@ func (v *validator) scanner() {
 	if _, err := humanize.ParseBytes(s.MaxSize); err != nil {
 		v.failf("$.scanner.maxSize", "%q is no size; write 8GiB", s.MaxSize)
 	}
+	if s.Disk != "" {
+		if n, err := humanize.ParseBytes(s.Disk); err != nil || n == 0 {
+			v.failf("$.scanner.disk", "%q is no size; write 40GiB", s.Disk)
+		}
+	}
 	if s.Concurrent < 0 || s.Concurrent > maxConcurrent {
 		v.failf("$.scanner.concurrent", "is out of range; write 1 to %d", maxConcurrent)
 	}
@@ -292,13 +296,21 @@ func (e Evidence) Bytes() (int64, error) {
 	return int64(min(n, maxEvidence)), nil
 }
 
+// Sizes are those of the scanner, in bytes. No disk: the scanner's default.
+type Sizes struct{ Memory, MaxSize, Disk uint64 }
+
 // Bytes are the sizes of the scanner in bytes.
-func (s Scanner) Bytes() (memory, maxSize uint64, err error) {
-	if memory, err = humanize.ParseBytes(s.Memory); err != nil {
-		return 0, 0, fmt.Errorf("scanner.memory: %w", err)
+func (s Scanner) Bytes() (Sizes, error) {
+	var all Sizes
+	for _, size := range []struct {
+		name, text string
+		to         *uint64
+	}{{"memory", s.Memory, &all.Memory}, {"maxSize", s.MaxSize, &all.MaxSize}, {"disk", cmp.Or(s.Disk, "0"), &all.Disk}} {
+		n, err := humanize.ParseBytes(size.text)
+		if err != nil {
+			return Sizes{}, fmt.Errorf("scanner.%s: %w", size.name, err)
+		}
+		*size.to = n
 	}
-	if maxSize, err = humanize.ParseBytes(s.MaxSize); err != nil {
-		return 0, 0, fmt.Errorf("scanner.maxSize: %w", err)
-	}
-	return memory, maxSize, nil
+	return all, nil
 }

@@ -7,10 +7,7 @@ package confine
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
 	"os/exec"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -62,74 +59,17 @@ func Apply(l Limits) error {
 	return errors.Join(errs...)
 }
 
-// The namespaces of workers (namespaces(7)). One for processes is apart: it
-// does not go together with Landlock, whose library finds the threads of the
-// process in /proc.
-const (
-	Namespaces   = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWNS
-	ProcessesToo = Namespaces | syscall.CLONE_NEWPID
-)
-
-// Attributes give a worker its own process group and namespaces; zero gives it
-// ours.
-func Attributes(namespaces uintptr) *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Setpgid: true}
-	if namespaces != 0 {
-		attr.Cloneflags = namespaces
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
-	}
-	return attr
-}
-
-// Allowed tries, when it is first asked, whether workers can have namespaces,
-// by starting this binary with the arguments, which have to make it end at
-// once. It returns those that workers get, and logs it: a warning when there
-// are none.
-func Allowed(namespaces uintptr, log *slog.Logger, arguments ...string) func() uintptr {
-	return sync.OnceValue(func() uintptr {
-		self, err := os.Executable()
-		if err == nil {
-			probe := exec.Command(self, arguments...) //nolint:gosec,noctx // this program itself; it ends at once
-			probe.Env = []string{}
-			probe.SysProcAttr = Attributes(namespaces)
-			err = probe.Run()
-		}
-		if err != nil {
-			log.Warn("workers run without namespaces: the kernel or the container refuses them; memory, time and files are limited all the same",
-				slog.String("reason", err.Error()))
-			return 0
-		}
-		log.Info("workers run in namespaces of their own, without network", slog.String("worker", arguments[0]))
-		return namespaces
-	})
-}
-
-// The versions of Landlock's interface that keep a process from files and from
-// TCP: those of Linux 5.13 and 6.7 (landlock(7)).
-const (
-	LandlockFiles = 1
-	LandlockTCP   = 4
-)
-
-// Landlock returns the version of the interface that the kernel has; 0 when it
-// has none, or does not use it.
-func Landlock() int {
-	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 {
-		return 0
-	}
-	return int(version)
-}
-
 // Kill ends a worker and all that it started.
 func Kill(worker *exec.Cmd) error {
 	if worker.Process == nil {
 		return nil
 	}
-	err := syscall.Kill(-worker.Process.Pid, syscall.SIGKILL)
-	if errors.Is(err, syscall.ESRCH) {
-		return nil
+	var errs []error
+	// The worker by itself too: it may have left its group.
+	for _, pid := range []int{-worker.Process.Pid, worker.Process.Pid} {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, err)
+		}
 	}
-	return err
+	return errors.Join(errs...)
 }

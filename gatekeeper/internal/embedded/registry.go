@@ -115,6 +115,7 @@ func distributionConfig(opts Options) (*configuration.Configuration, error) {
 			"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
 		},
 	}
+	cfg.Catalog.MaxEntries = 1000 // Distribution's default
 	cfg.HTTP.Addr = opts.Listener.Addr().String()
 	cfg.HTTP.Secret = hex.EncodeToString(secret)
 	cfg.Log.AccessLog.Disabled = true

@@ -10,27 +10,35 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
-// Unknown returns those of the pushes that were found in a registry which the
-// journal does not know: nothing else was pushed under their tag last, or that
-// ended as an error.
-func (j *Journal) Unknown(ctx context.Context, found []notifications.Push) ([]notifications.Push, error) {
-	known, err := j.newest(ctx, j.engine, found)
+// Reconcile takes pushes as they were found in a registry, some time after
+// their Time. Those that no notification reported are accepted, behind those
+// that were; it returns how many. One that ended as an error is judged again,
+// as is what its tag points to after all though it was taken for overtaken.
+func (j *Journal) Reconcile(ctx context.Context, found []notifications.Push) (missed int, err error) {
+	missed, err = j.reconcile(ctx, found, func(p notifications.Push, newest newestPush) bool {
+		return newest.receivedAt > p.Time.UnixNano()
+	})
 	if err != nil {
-		return nil, err
+		return 0, fmt.Errorf("reconcile %d pushes: %w", len(found), err)
 	}
-	var unknown []notifications.Push
-	for i, p := range found {
-		if known[i].unknown(p) || known[i].failed(p) {
-			unknown = append(unknown, p)
-		}
-	}
-	return unknown, nil
+	return missed, nil
 }
 
-// Reconcile takes pushes that were found in a registry just now. Those that no
-// notification reported are accepted, behind those that were; it returns how
-// many. One that ended as an error is judged again.
-func (j *Journal) Reconcile(ctx context.Context, found []notifications.Push) (missed int, err error) {
+// Notice has what the tag of a push was found to point to judged, unless a
+// newer push of the tag is known.
+func (j *Journal) Notice(ctx context.Context, p gatekeeper.Push, now gatekeeper.Descriptor) error {
+	found := notifications.Push{Source: p.Source, Repository: p.Repository, Tag: p.Tag, Digest: now.Digest, MediaType: now.MediaType}
+	_, err := j.reconcile(ctx, []notifications.Push{found}, func(_ notifications.Push, newest newestPush) bool {
+		return newest.id > p.ID
+	})
+	if err != nil {
+		return fmt.Errorf("take note of what %s:%s points to: %w", p.Repository, p.Tag, err)
+	}
+	return nil
+}
+
+// reconcile leaves alone what newer says a newer push is known of.
+func (j *Journal) reconcile(ctx context.Context, found []notifications.Push, newer func(notifications.Push, newestPush) bool) (missed int, err error) {
 	if len(found) == 0 {
 		return 0, nil
 	}
@@ -42,11 +50,12 @@ func (j *Journal) Reconcile(ctx context.Context, found []notifications.Push) (mi
 		var unreported []notifications.Push
 		var failed []int64
 		for i, p := range found {
-			switch {
-			case known[i].unknown(p):
+			switch n := known[i]; {
+			case n.there && (newer(p, n) || n.digest == ""):
+			case n.there && n.digest == p.Digest && n.state == string(policy.VerdictError):
+				failed = append(failed, n.id)
+			case !n.there, n.digest != p.Digest, n.state == string(policy.VerdictSuperseded):
 				unreported = append(unreported, p)
-			case known[i].failed(p):
-				failed = append(failed, known[i].id)
 			}
 		}
 		in := &intake{journal: j, tx: tx, priority: priorityReconcile}
@@ -62,32 +71,16 @@ func (j *Journal) Reconcile(ctx context.Context, found []notifications.Push) (mi
 		_, err = j.hurry(ctx, tx, somethingElse, query, anys(failed)...)
 		return err
 	})
-	if err != nil {
-		return 0, fmt.Errorf("reconcile %d pushes: %w", len(found), err)
-	}
-	return missed, nil
-}
-
-// Notice takes what the gate found a tag to point to, as Reconcile does.
-func (j *Journal) Notice(ctx context.Context, source, repository, tag string, d gatekeeper.Descriptor) error {
-	_, err := j.Reconcile(ctx, []notifications.Push{{Source: source, Repository: repository, Tag: tag, Digest: d.Digest, MediaType: d.MediaType}})
-	return err
+	return missed, err
 }
 
 // newestPush is the newest push of a tag.
 type newestPush struct {
-	there  bool
-	id     int64
-	digest string // empty: not resolved yet; it will be what the tag points to
-	state  string
-}
-
-func (n newestPush) unknown(p notifications.Push) bool {
-	return !n.there || n.digest != "" && n.digest != p.Digest
-}
-
-func (n newestPush) failed(p notifications.Push) bool {
-	return n.there && n.digest == p.Digest && n.state == string(policy.VerdictError)
+	there      bool
+	id         int64
+	digest     string // empty: not resolved yet; it will be what the tag points to
+	state      string
+	receivedAt int64
 }
 
 // newest finds the newest push of each push's tag.
@@ -100,18 +93,18 @@ func (j *Journal) newest(ctx context.Context, on db, found []notifications.Push)
 		args = append(args, int64(i), p.Source, p.Repository, p.Tag)
 	}
 	query := `
-		SELECT v.column1, p.id, p.digest, p.state FROM (VALUES ` + valuesOf("(CAST(? AS bigint), CAST(? AS text), CAST(? AS text), CAST(? AS text))", len(found)) + `) AS v
+		SELECT v.column1, p.id, p.digest, p.state, p.received_at FROM (VALUES ` + valuesOf("(CAST(? AS bigint), CAST(? AS text), CAST(? AS text), CAST(? AS text))", len(found)) + `) AS v
 		LEFT JOIN pushes p ON p.id = (
 		  SELECT max(q.id) FROM pushes q WHERE q.source = v.column2 AND q.repository = v.column3 AND q.tag = v.column4)`
 	known := make([]newestPush, len(found))
 	err := on.each(ctx, query, args, func(r row) error {
 		var i int64
-		var id sql.NullInt64
+		var id, receivedAt sql.NullInt64
 		var digest, state sql.NullString
-		if err := r.Scan(&i, &id, &digest, &state); err != nil {
+		if err := r.Scan(&i, &id, &digest, &state, &receivedAt); err != nil {
 			return err
 		}
-		known[i] = newestPush{there: id.Valid, id: id.Int64, digest: digest.String, state: state.String}
+		known[i] = newestPush{there: id.Valid, id: id.Int64, digest: digest.String, state: state.String, receivedAt: receivedAt.Int64}
 		return nil
 	})
 	if err != nil {

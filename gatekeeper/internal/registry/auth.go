@@ -16,6 +16,9 @@ import (
 const (
 	pull = "pull"
 	push = "push,pull"
+	// catalog is the whole scope of the list of repositories, which is no
+	// repository's.
+	catalog = "registry:catalog:*"
 )
 
 // scope is what a request needs to be allowed. It is never taken from a
@@ -28,6 +31,9 @@ type scope struct {
 
 // strings are the scopes of a token request.
 func (s scope) strings() []string {
+	if s.action == catalog {
+		return []string{catalog}
+	}
 	all := []string{"repository:" + s.repository + ":" + s.action}
 	if s.from != "" {
 		all = append(all, "repository:"+s.from+":"+pull)
@@ -81,7 +87,7 @@ func (c *client) ping(ctx context.Context) (challenge, error) {
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusUnauthorized {
 		// Whatever it says is no word about a repository.
-		refused := &Error{Registry: c.name, Operation: operation, StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp, c.now)}
+		refused := &Error{Registry: c.name, Operation: operation, StatusCode: resp.StatusCode, Wait: retryAfter(resp, c.now)}
 		return challenge{}, errors.Join(refused, resp.Body.Close())
 	}
 	asked := challengeOf(resp.Header)
@@ -144,13 +150,18 @@ func (c *client) answer(ctx context.Context, asked challenge, s scope) (string, 
 }
 
 // credentials looks up the registry's own, under its own name: no helper is
-// asked about a host that the registry names.
+// asked about a host that the registry names. Without a repository they are
+// those of the registry as a whole.
 func (c *client) credentials(ctx context.Context, repository string) (authn.AuthConfig, error) {
-	repo, err := name.NewRepository(c.registry.RegistryStr()+"/"+repository, name.StrictValidation)
-	if err != nil {
-		return authn.AuthConfig{}, fmt.Errorf("repository %q: %w", clean(repository), err)
+	var whose authn.Resource = c.registry
+	if repository != "" {
+		repo, err := name.NewRepository(c.registry.RegistryStr()+"/"+repository, name.StrictValidation)
+		if err != nil {
+			return authn.AuthConfig{}, fmt.Errorf("repository %q: %w", clean(repository), err)
+		}
+		whose = repo
 	}
-	auth, err := authn.Resolve(ctx, c.keychain, repo)
+	auth, err := authn.Resolve(ctx, c.keychain, whose)
 	if err != nil {
 		return authn.AuthConfig{}, fmt.Errorf("registry %s: look up credentials: %w", c.name, err)
 	}

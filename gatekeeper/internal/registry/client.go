@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -31,17 +32,21 @@ type client struct {
 	transport      http.RoundTripper // to the registry and where it redirects to; adds no credentials
 	tokenTransport http.RoundTripper // to its token server
 	tokenServers   map[string]bool   // by host:port: those that the configuration names
-	slots          chan struct{}
+	slots          atomic.Pointer[chan struct{}]
 	limiter        *rate.Limiter
 	limits         Limits
 	now            func() time.Time
 	observer       Observer
+	health         Health
+	log            *slog.Logger
 
 	// noReferrersUntil is the Unix time up to which the registry is taken
 	// to have no referrers API, in seconds.
 	noReferrersUntil atomic.Int64
 	hasReferrers     atomic.Bool // the referrers API has answered in this process
 	onLoopback       atomic.Bool // the registry is on this machine
+
+	openCircuits openCircuits
 
 	mu             sync.Mutex
 	challenge      *challenge // nil: not known yet
@@ -67,9 +72,16 @@ type request struct {
 	want       []int  // status codes that are answers; everything else is an error
 }
 
-// do sends a request and returns the response, whose body the caller closes.
+// do sends a request, again when it may help, and returns the response, whose
+// body the caller closes.
 func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
-	if err := checkRepository(r.repository); err != nil {
+	return retry(ctx, c, r, func() (*http.Response, error) { return c.attempt(ctx, r) })
+}
+
+// attempt sends a request and returns the response, whose body the caller
+// closes.
+func (c *client) attempt(ctx context.Context, r request) (*http.Response, error) {
+	if err := r.check(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -1,5 +1,24 @@
 // Package registry is the only place that speaks to OCI registries. It reads
 // with limits, re-hashes every byte, and tells absence from failure.
+//
+// All traffic takes its turn: tokens, pings, redirects and uploads as much as
+// reads. A hiccup is asked about again within a call; a server that is down, or
+// has asked to be left alone, is not asked by anybody, and the error says until
+// when. Each registry and each token server stands for itself.
+//
+// What is remembered, in memory:
+//   - manifests and small blobs by their digest: they cannot change, so that
+//     only the space for them is limited
+//   - how a registry authenticates, until it says otherwise; credentials for
+//     five minutes; tokens for their lifetime, an hour at most
+//   - that a registry has no referrers API, for ten minutes: it is about the
+//     registry's software, and what refers to an image is under the fallback tag
+//     meanwhile
+//
+// Nothing else is: neither what a tag points to, nor that a tag, a manifest, a
+// blob, a signature or a list is not there. What arrives is seen by the next
+// who asks, and no wake-up comes too early. Failures are not remembered
+// either: what is known of a server that is down is that it is not asked.
 package registry
 
 import "github.com/golden-gatekeeper/gatekeeper/gatekeeper"

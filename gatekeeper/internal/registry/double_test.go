@@ -7,10 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
@@ -125,6 +127,24 @@ func (d *double) client(server *httptest.Server, config authn.AuthConfig, change
 			change(s)
 		}
 	})
+	return r
+}
+
+// clientAt is a client of one of the double's hosts with another clock.
+func (d *double) clientAt(server *httptest.Server, now func() time.Time, change func(*registry.Settings)) *registry.Registries {
+	d.t.Helper()
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	s := registry.Settings{Name: "staging", URL: u, RootCAs: d.roots, Keychain: &keys{config: credentials()["password"]}}
+	change(&s)
+	r, err := registry.New([]registry.Settings{s}, registry.Deps{
+		Observer: &counter{codes: map[int]int{}, bytes: map[string]int64{}}, UserAgent: "gatekeeper/test", Now: now,
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
 	return r
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
@@ -22,7 +23,7 @@ type Error struct {
 	Operation  string
 	StatusCode int           // 0 when there was no answer
 	Message    string        // the registry's words, bounded
-	RetryAfter time.Duration // when the registry said so
+	Wait       time.Duration // how long nothing is to be asked; 0: nobody said so
 	Err        error
 }
 
@@ -46,6 +47,11 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// RetryAfter is how long to wait before anything is asked again: what the
+// registry wants, or what is left of the time in which nothing is sent to it.
+// Asking sooner is of no use. It is 0 when that is up to the caller.
+func (e *Error) RetryAfter() time.Duration { return e.Wait }
+
 // Temporary says whether asking again soon may help.
 func (e *Error) Temporary() bool {
 	if _, ok := errors.AsType[*TokenServerError](e.Err); ok {
@@ -54,7 +60,7 @@ func (e *Error) Temporary() bool {
 	if _, ok := errors.AsType[*AddressError](e.Err); ok {
 		return false
 	}
-	return e.StatusCode == 0 || e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError
+	return e.StatusCode == 0 || e.StatusCode == http.StatusRequestTimeout || e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError
 }
 
 // failed wraps a failure to get any answer. The URL in http.Client's errors is
@@ -70,7 +76,11 @@ func (c *client) failed(operation string, err error) error {
 	case ok, errors.Is(err, context.Canceled), errors.Is(err, gatekeeper.ErrInvalidContent):
 		return fmt.Errorf("registry %s: %s: %w", c.name, operation, err)
 	}
-	return &Error{Registry: c.name, Operation: operation, Err: err}
+	out := &Error{Registry: c.name, Operation: operation, Err: err}
+	if held, ok := errors.AsType[*heldError](err); ok {
+		out.Wait = held.wait
+	}
+	return out
 }
 
 // specErrors is the body of an error (OCI distribution-spec v1.1, "Error Codes").
@@ -85,7 +95,7 @@ type specErrors struct {
 // word for it, in the form of the specification, means absence: a 404 of a
 // proxy in between does not.
 func (c *client) refused(r request, resp *http.Response) error {
-	out := &Error{Registry: c.name, Operation: r.operation, StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp, c.now)}
+	out := &Error{Registry: c.name, Operation: r.operation, StatusCode: resp.StatusCode, Wait: retryAfter(resp, c.now)}
 	spec, err := readErrors(resp)
 	if err != nil {
 		out.Err, out.Message = err, clean(err.Error())
@@ -137,13 +147,23 @@ func absent(r request, resp *http.Response, spec specErrors) bool {
 	return false
 }
 
+// maxRetryAfter bounds what a registry may ask for: an hour that was wrong is
+// found out by asking.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads how long a registry wants to be left alone (RFC 9110,
+// section 10.2.3): seconds or a date. It is 0 when the registry says nothing.
 func retryAfter(resp *http.Response, now func() time.Time) time.Duration {
 	value := resp.Header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 && seconds <= 3600 {
+	if value != "" && strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || seconds > int64(maxRetryAfter/time.Second) {
+			return maxRetryAfter // too large a number for anything
+		}
 		return time.Duration(seconds) * time.Second
 	}
-	if at, err := http.ParseTime(value); err == nil && at.After(now()) {
-		return min(at.Sub(now()), time.Hour)
+	if at, err := http.ParseTime(value); err == nil {
+		return min(max(at.Sub(now()), 0), maxRetryAfter)
 	}
 	return 0
 }

@@ -1,9 +1,12 @@
 package registry
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/netip"
 
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/netguard"
 )
 
@@ -46,4 +49,9 @@ func waiting[V any](f *flight[V]) int {
 		n += c.waiting
 	}
 	return n
+}
+
+// Continue goes on with an upload that a registry began at a place.
+func Continue(ctx context.Context, r *Registries, repo Repository, d gatekeeper.Descriptor, body io.Reader, location string) error {
+	return r.PushBlob(ctx, repo, d, body, &Upload{location: location})
 }

@@ -15,8 +15,12 @@ type guard struct {
 	limits Limits
 	cancel context.CancelCauseFunc
 
-	mu    sync.Mutex
-	timer *time.Timer
+	// ended is the end of the caller's context, if it has ended.
+	ended func() error
+
+	mu     sync.Mutex
+	timer  *time.Timer
+	unread bool // what was to be sent could not be read
 }
 
 // start makes the exchange end with the error after its time, unless start or
@@ -55,7 +59,7 @@ func (g *guard) awaitBody(left time.Duration, what string) {
 // guarded.
 func (g *guard) roundTrip(req *http.Request, next http.RoundTripper, now func() time.Time) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	g.cancel = cancel
+	g.cancel, g.ended = cancel, req.Context().Err
 	req = req.Clone(ctx)
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = &outgoingBody{ReadCloser: req.Body, guard: g, method: req.Method}
@@ -65,10 +69,26 @@ func (g *guard) roundTrip(req *http.Request, next http.RoundTripper, now func() 
 	g.stop()
 	if err != nil {
 		cancel(nil)
-		return nil, because(ctx, err)
+		return nil, g.judge(because(ctx, err))
 	}
 	resp.Body = &incomingBody{ReadCloser: resp.Body, ctx: ctx, guard: g, now: now}
 	return resp, nil
+}
+
+// judge says whose failure it is.
+func (g *guard) judge(err error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.unread {
+		return &sourceError{err}
+	}
+	return broken(err, g.ended())
+}
+
+func (g *guard) sourceFailed() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unread = true
 }
 
 // outgoingBody watches that the other side takes what is sent. The time that
@@ -85,6 +105,9 @@ func (b *outgoingBody) Read(p []byte) (int, error) {
 	// One call is one step of progress, so that a buffer as large as the body
 	// does not make it last.
 	n, err := b.ReadCloser.Read(p[:min(len(p), progress)])
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.guard.sourceFailed()
+	}
 	if err != nil {
 		b.guard.awaitAnswer(b.method)
 	} else {
@@ -116,7 +139,7 @@ func (b *incomingBody) Read(p []byte) (int, error) {
 		b.waited, b.got = 0, 0
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = because(b.ctx, err)
+		err = broken(because(b.ctx, err), b.guard.ended())
 	}
 	return n, err
 }

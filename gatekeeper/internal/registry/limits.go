@@ -15,10 +15,11 @@ import (
 // Limits bound what is read from a registry, how long it may take and how fast
 // it is asked. A zero value means the default.
 type Limits struct {
-	RequestsPerSecond float64 // unlimited when zero
-	Concurrent        int     // requests under way at a time; 16
+	RequestsPerSecond float64 // of all replicas, see Share; unlimited when zero
+	Concurrent        int     // requests under way at a time, of all replicas; 16
 	Referrers         int     // entries of one referrers list; 1,000
 	Tags              int     // tags of one repository; 10,000
+	Repositories      int     // repositories of the registry; 100,000
 
 	// HeaderTimeout is how long an answer may take to begin, the connection
 	// included; a minute. What was uploaded may take five times as long: the
@@ -31,7 +32,8 @@ type Limits struct {
 	// ReadTimeout is how long the whole body of what is read into memory may
 	// take: a manifest, a page of a list, a small blob; two minutes.
 	ReadTimeout time.Duration
-	// ListTimeout is how long all pages of a list may take; five minutes.
+	// ListTimeout is how long all pages of a list may take; five minutes. To
+	// wait for a turn counts here, and in no other limit.
 	ListTimeout time.Duration
 }
 
@@ -51,6 +53,7 @@ func (l Limits) withDefaults() Limits {
 	l.Concurrent = cmp.Or(l.Concurrent, 16)
 	l.Referrers = cmp.Or(l.Referrers, 1000)
 	l.Tags = cmp.Or(l.Tags, 10_000)
+	l.Repositories = cmp.Or(l.Repositories, 100_000)
 	l.HeaderTimeout = cmp.Or(l.HeaderTimeout, time.Minute)
 	l.IdleTimeout = cmp.Or(l.IdleTimeout, 30*time.Second)
 	l.ReadTimeout = cmp.Or(l.ReadTimeout, 2*time.Minute)
@@ -63,7 +66,7 @@ func (l Limits) withDefaults() Limits {
 type LimitError struct {
 	Subject string // what was read
 	Limit   int64
-	Unit    string // "bytes", "referrers", "tags", "layers", "manifests", "pages"
+	Unit    string // "bytes", "referrers", "tags", "repositories", "layers", "manifests", "pages"
 }
 
 // Error names the limit.

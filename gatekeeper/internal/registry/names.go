@@ -67,6 +67,20 @@ func checkTag(tag string) error {
 	return nil
 }
 
+// SubjectOfTag returns the digest that a tag of the form of FallbackTag belongs
+// to: what is under it is evidence, and no image.
+func SubjectOfTag(tag string) (digest string, ok bool) {
+	base, suffix, cut := strings.Cut(tag, ".")
+	if cut && suffix != "sig" && suffix != "att" && suffix != "sbom" {
+		return "", false
+	}
+	digest = strings.Replace(base, "sha256-", "sha256:", 1)
+	if base == digest || !isDigest(digest) {
+		return "", false
+	}
+	return digest, true
+}
+
 // checkReference takes a tag or a digest.
 func checkReference(ref string) error {
 	if isDigest(ref) {

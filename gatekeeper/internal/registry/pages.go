@@ -18,7 +18,8 @@ type page struct {
 	status      int
 	contentType string
 	body        []byte
-	unknown     bool // a 404 in the registry's own words: what was asked for does not exist
+	unknown     bool   // a 404 in the registry's own words: what was asked for does not exist
+	next        string // the URL of the page after it; empty: it is the last
 }
 
 // pages follows a list from page to page, on the registry itself only (OCI
@@ -30,39 +31,42 @@ func (c *client) pages(ctx context.Context, r request, take func(page) (more boo
 	defer cancel()
 	seen := map[string]bool{}
 	for range maxPages {
-		p, next, err := c.page(ctx, r)
+		p, err := retry(ctx, c, r, func() (page, error) { return c.page(ctx, r) })
 		if err != nil {
 			return err
 		}
 		more, err := take(p)
-		if err != nil || !more || next == "" {
+		if err != nil || !more || p.next == "" {
 			return err
 		}
-		if seen[next] {
-			return fmt.Errorf("%w: registry %s: %s: the pages lead back to one that was read, %s", gatekeeper.ErrInvalidContent, c.name, r.operation, clean(next))
+		if seen[p.next] {
+			return fmt.Errorf("%w: registry %s: %s: the pages lead back to one that was read, %s", gatekeeper.ErrInvalidContent, c.name, r.operation, clean(p.next))
 		}
-		seen[next] = true
-		r.path = next
+		seen[p.next] = true
+		r.path = p.next
 	}
 	return &LimitError{Subject: "the list of pages to " + r.operation, Limit: maxPages, Unit: "pages"}
 }
 
-func (c *client) page(ctx context.Context, r request) (_ page, next string, err error) {
-	resp, err := c.do(ctx, r)
+// page reads one page, once.
+func (c *client) page(ctx context.Context, r request) (_ page, err error) {
+	resp, err := c.attempt(ctx, r)
 	if err != nil {
-		return page{}, "", err
+		return page{}, err
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	p := page{status: resp.StatusCode, contentType: contentType(resp)}
 	if p.status != http.StatusOK {
-		p.unknown, err = unknown(r, resp)
-		return p, "", err
+		if p.unknown, err = unknown(r, resp); err != nil {
+			return page{}, c.failed(r.operation, err)
+		}
+		return p, nil
 	}
 	if p.body, err = c.read(resp, MaxManifest, "one page to "+r.operation); err != nil {
-		return page{}, "", err
+		return page{}, err
 	}
-	next, err = c.nextPage(resp)
-	return p, next, err
+	p.next, err = c.nextPage(resp)
+	return p, err
 }
 
 // nextPage reads the Link headers (RFC 8288); the one to the next page has to

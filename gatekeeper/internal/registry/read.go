@@ -97,21 +97,26 @@ func (r *Registries) ManifestByTag(ctx context.Context, repo Repository, tag str
 	return content, err
 }
 
-func (r *Registries) readManifest(ctx context.Context, repo Repository, reference string) (_ Content, err error) {
+func (r *Registries) readManifest(ctx context.Context, repo Repository, reference string) (Content, error) {
 	c, err := r.client(repo.Registry)
 	if err != nil {
 		return Content{}, err
 	}
-	operation := "read the manifest " + repo.Name + " " + reference
-	resp, err := c.do(ctx, request{
-		operation: operation, method: http.MethodGet, repository: repo.Name, path: "manifests/" + reference,
+	subject := "the manifest " + repo.Name + " " + reference
+	asked := request{
+		operation: "read " + subject, method: http.MethodGet, repository: repo.Name, path: "manifests/" + reference,
 		header: http.Header{"Accept": manifestTypes()}, action: pull, want: []int{http.StatusOK},
-	})
+	}
+	return retry(ctx, c, asked, func() (Content, error) { return c.manifest(ctx, asked, subject) })
+}
+
+// manifest reads one, once.
+func (c *client) manifest(ctx context.Context, r request, subject string) (_ Content, err error) {
+	resp, err := c.attempt(ctx, r)
 	if err != nil {
 		return Content{}, err
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	subject := "the manifest " + repo.Name + " " + reference
 	body, err := c.read(resp, MaxManifest, subject)
 	if err != nil {
 		return Content{}, err
@@ -164,13 +169,13 @@ func (r *Registries) cachedBlob(repo Repository, d gatekeeper.Descriptor) ([]byt
 	return data, ok && int64(len(data)) == d.Size
 }
 
-func (r *Registries) readBlob(ctx context.Context, repo Repository, d gatekeeper.Descriptor) (_ []byte, err error) {
-	rc, err := r.openBlob(ctx, repo, d, false)
+func (r *Registries) readBlob(ctx context.Context, repo Repository, d gatekeeper.Descriptor) ([]byte, error) {
+	c, err := r.client(repo.Registry)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, rc.Close()) }()
-	data, err := io.ReadAll(rc)
+	asked := blobRequest(repo, d)
+	data, err := retry(ctx, c, asked, func() ([]byte, error) { return c.blob(ctx, asked, d) })
 	if err != nil {
 		return nil, fmt.Errorf("read the blob %s of %s/%s: %w", d.Digest, repo.Registry, repo.Name, err)
 	}
@@ -178,6 +183,24 @@ func (r *Registries) readBlob(ctx context.Context, repo Repository, d gatekeeper
 		r.blobs.add(contentKey(repo, d.Digest), data)
 	}
 	return data, nil
+}
+
+func blobRequest(repo Repository, d gatekeeper.Descriptor) request {
+	return request{
+		operation: "read the blob " + d.Digest, method: http.MethodGet, repository: repo.Name, path: "blobs/" + d.Digest,
+		action: pull, want: []int{http.StatusOK},
+	}
+}
+
+// blob reads one into memory, once.
+func (c *client) blob(ctx context.Context, r request, d gatekeeper.Descriptor) (_ []byte, err error) {
+	resp, err := c.attempt(ctx, r) //nolint:bodyclose // closed through verifying
+	if err != nil {
+		return nil, err
+	}
+	body := &verifying{body: resp.Body, want: d, hash: sha256.New(), client: c}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	return io.ReadAll(body)
 }
 
 // maxShared is the size in bytes up to which a blob that is streamed is read
@@ -194,7 +217,7 @@ func (r *Registries) OpenBlob(ctx context.Context, repo Repository, d gatekeeper
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}
 	if d.Size > maxShared {
-		return r.openBlob(ctx, repo, d, true)
+		return r.streamBlob(ctx, repo, d)
 	}
 	data, err := r.Blob(ctx, repo, d, maxShared)
 	if err != nil {
@@ -203,19 +226,21 @@ func (r *Registries) OpenBlob(ctx context.Context, repo Repository, d gatekeeper
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
-func (r *Registries) openBlob(ctx context.Context, repo Repository, d gatekeeper.Descriptor, stream bool) (io.ReadCloser, error) {
+func (r *Registries) streamBlob(ctx context.Context, repo Repository, d gatekeeper.Descriptor) (io.ReadCloser, error) {
 	c, err := r.client(repo.Registry)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := c.do(ctx, request{ //nolint:bodyclose // the caller closes it through verifying
-		operation: "read the blob " + d.Digest, method: http.MethodGet, repository: repo.Name, path: "blobs/" + d.Digest,
-		action: pull, stream: stream, want: []int{http.StatusOK},
-	})
+	asked := blobRequest(repo, d)
+	asked.stream = true
+	resp, err := c.do(ctx, asked) //nolint:bodyclose // the caller closes it through verifying
 	if err != nil {
 		return nil, err
 	}
-	return &verifying{body: resp.Body, want: d, hash: sha256.New(), client: c}, nil
+	return &verifying{
+		body: resp.Body, want: d, hash: sha256.New(), client: c,
+		remainder: func(offset int64) (io.ReadCloser, error) { return c.remainder(ctx, asked, offset) },
+	}, nil
 }
 
 // SubjectOf returns the digest in the manifest's subject field; empty when it

@@ -3,6 +3,7 @@ package registry
 import (
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -36,9 +37,19 @@ type Observer interface {
 	BlobBytes(registry, direction string, n int64)   // direction is "in" or "out"
 }
 
+// Health is told how registries do, for metrics.
+type Health interface {
+	RegistryRetry(registry string) // a request is sent again
+	// RegistryCircuit says whether nothing is sent to a registry, or to its
+	// token server, because it does not answer.
+	RegistryCircuit(registry string, open bool)
+}
+
 // Deps is what Registries work with.
 type Deps struct {
 	Observer  Observer
+	Health    Health       // nil: nobody is told
+	Log       *slog.Logger // nil: nothing is logged
 	UserAgent string
 	Now       func() time.Time
 }
@@ -127,21 +138,28 @@ func newClient(s Settings, deps Deps) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Health == nil {
+		deps.Health = unobserved{}
+	}
 	limits := s.Limits.withDefaults()
 	c := &client{
 		name: s.Name, registry: reg, base: s.URL.Scheme + "://" + s.URL.Host, scheme: s.URL.Scheme, hostPort: netguard.HostPort(s.URL),
 		keychain: s.Keychain, tokenServers: tokenServers(s.TokenServers, s.URL.Scheme), authorizations: authorizations,
-		slots: make(chan struct{}, limits.Concurrent), limiter: rate.NewLimiter(requestRate(limits), limits.Concurrent),
-		limits: limits, now: deps.Now, observer: deps.Observer,
+		limiter: rate.NewLimiter(requestRate(limits), limits.Concurrent),
+		limits:  limits, now: deps.Now, observer: deps.Observer, health: deps.Health, log: deps.Log.With("registry", s.Name),
 	}
+	c.share(1)
 	plain := newTransport(s.RootCAs, limits.Concurrent, c.checkRedirected)
 	wrapped := http.RoundTripper(plain)
 	if s.Wrap != nil {
 		wrapped = s.Wrap(plain)
 	}
-	c.transport = &outgoing{next: plain, wrapped: wrapped, userAgent: deps.UserAgent, client: c}
+	c.transport = &outgoing{next: plain, wrapped: wrapped, userAgent: deps.UserAgent, client: c, circuit: c.newCircuit("the registry")}
 	tokens := newTransport(s.RootCAs, limits.Concurrent, c.checkTokenServer)
-	c.tokenTransport = &outgoing{next: tokens, wrapped: tokens, userAgent: deps.UserAgent, client: c}
+	c.tokenTransport = &outgoing{next: tokens, wrapped: tokens, userAgent: deps.UserAgent, client: c, circuit: c.newCircuit("its token server"), everywhere: true}
 	return c, nil
 }
 

@@ -293,8 +293,8 @@ func TestAbsenceIsNotGuessed(t *testing.T) {
 			if errors.As(err, &refused) && refused.Temporary() != tt.temporary {
 				t.Errorf("temporary: %v, want %v", refused.Temporary(), tt.temporary)
 			}
-			if tt.name == "throttled" && refused.RetryAfter != 7*time.Second {
-				t.Errorf("retry after %s", refused.RetryAfter)
+			if tt.name == "throttled" && refused.RetryAfter() != 7*time.Second {
+				t.Errorf("retry after %s", refused.RetryAfter())
 			}
 		})
 	}
@@ -325,7 +325,7 @@ func TestResolve(t *testing.T) {
 		{"absent", nil, nil, "", true, 1},
 		{"a proxy's 404, but there", unmarked(404), answer(200, manifestType, good), sum, false, 2},
 		{"a proxy's 404, twice", unmarked(404), unmarked(404), "", false, 2},
-		{"an outage", unmarked(502), nil, "", false, 1},
+		{"an outage", unmarked(502), nil, "", false, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -85,7 +85,7 @@ func (c *client) exchange(ctx context.Context, method string, target *url.URL, f
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if resp.StatusCode != http.StatusOK {
 		// Whatever it says is no word of the registry about a repository.
-		return authorization{}, &Error{Registry: c.name, Operation: operation, StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp, c.now)}
+		return authorization{}, &Error{Registry: c.name, Operation: operation, StatusCode: resp.StatusCode, Wait: retryAfter(resp, c.now)}
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenBody+1))
 	if err != nil {

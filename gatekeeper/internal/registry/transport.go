@@ -21,6 +21,11 @@ type outgoing struct {
 	wrapped   http.RoundTripper // for the registry's own host
 	userAgent string
 	client    *client
+	// circuit is that of the registry's own host or, when everywhere, of every
+	// host that is asked. Where a read is redirected to has none: it is not the
+	// registry's word that it works, nor that it does not.
+	circuit    *circuit
+	everywhere bool
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -29,7 +34,7 @@ func (o *outgoing) RoundTrip(req *http.Request) (*http.Response, error) {
 	if c.scheme == "https" && req.URL.Scheme != "https" {
 		return nil, fmt.Errorf("the configuration says https; nothing is asked by %s", clean(req.URL.Scheme))
 	}
-	release, err := c.wait(req.Context())
+	leave, err := c.wait(req.Context(), o.circuitOf(req.URL))
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +50,7 @@ func (o *outgoing) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := g.roundTrip(req, next, c.now)
 	// The slot is for the registry's work on an answer. A body that is still
 	// read holds none: a copy within one registry reads and writes at once.
-	release()
+	leave(resp, err)
 	if err != nil {
 		c.observer.RegistryRequest(c.name, 0)
 		return nil, err
@@ -54,18 +59,41 @@ func (o *outgoing) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// wait takes a slot and a token of the rate limit; the caller gives the slot
-// back.
-func (c *client) wait(ctx context.Context) (release func(), err error) {
-	if err := c.limiter.Wait(ctx); err != nil {
+func (o *outgoing) circuitOf(u *url.URL) *circuit {
+	if o.everywhere || o.client.own(u) {
+		return o.circuit
+	}
+	return nil
+}
+
+// wait takes a token of the rate limit and a slot, which leave gives back. The
+// time for an answer has not begun: to wait for one's turn is not the
+// registry's slowness. While the server is not to be asked, nobody queues.
+func (c *client) wait(ctx context.Context, server *circuit) (leave func(*http.Response, error), err error) {
+	if err := server.refuses(); err != nil {
 		return nil, err
 	}
+	if err := c.limiter.Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("requestsPerSecond leaves no turn before the deadline: %w", context.DeadlineExceeded)
+	}
+	slots := *c.slots.Load()
 	select {
-	case c.slots <- struct{}{}:
-		return func() { <-c.slots }, nil
+	case slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	done, err := server.enter(ctx) //nolint:bodyclose // there is no response yet
+	if err != nil {
+		<-slots
+		return nil, err
+	}
+	return func(resp *http.Response, err error) {
+		<-slots
+		done(resp, err)
+	}, nil
 }
 
 // own says whether a URL leads to the registry itself, by its scheme too.
@@ -123,5 +151,8 @@ func newTransport(roots *x509.CertPool, concurrent int, check func(hostPort stri
 		MaxResponseHeaderBytes: 256 << 10,
 		DisableCompression:     true, // bytes are counted and hashed as they are
 		ForceAttemptHTTP2:      true,
+		// Without these a connection that the network has forgotten would time
+		// out one request after the other.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 	}
 }

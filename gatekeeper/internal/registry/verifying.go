@@ -17,7 +17,14 @@ type verifying struct {
 	hash   hash.Hash
 	read   int64
 	client *client
+	// remainder asks for what follows after a connection broke; nil: the whole
+	// blob is asked for again by whoever reads it.
+	remainder func(offset int64) (io.ReadCloser, error)
+	resumed   int
 }
+
+// maxResumed is how often a blob's download is continued.
+const maxResumed = 3
 
 // Read implements io.Reader.
 func (v *verifying) Read(p []byte) (int, error) {
@@ -36,11 +43,32 @@ func (v *verifying) Read(p []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case !errors.Is(err, io.EOF):
+		if v.resume(err) {
+			return n, nil
+		}
 		return n, v.client.failed("read the blob "+v.want.Digest, err)
 	case v.read < v.want.Size:
 		return n, v.client.failed("read the blob "+v.want.Digest, io.ErrUnexpectedEOF)
 	}
 	return n, nil // the end is looked at by the next call
+}
+
+// resume continues a download that broke, and says whether it could. The
+// digest is that of all bytes, whichever answers they came in.
+func (v *verifying) resume(err error) bool {
+	if _, ok := errors.AsType[*brokenError](err); !ok || v.remainder == nil || v.resumed == maxResumed || v.read == v.want.Size {
+		return false
+	}
+	v.resumed++
+	if err := v.body.Close(); err != nil {
+		return false
+	}
+	following, err := v.remainder(v.read)
+	if err != nil {
+		return false // that the connection broke says more
+	}
+	v.body = following
+	return true
 }
 
 // atEnd makes sure that nothing follows and that the bytes were the right ones.

@@ -26,7 +26,8 @@ const (
 // Deps is what Metrics works with. Every field is required.
 type Deps struct {
 	Registerer prometheus.Registerer
-	Sources    []string // registries that report pushes
+	Sources    []string // registries whose pushes are judged
+	Reconciled []string // those of them that are reconciled
 	Outcomes   []string // of notifications
 	Registries []string
 	// Policies returns the policies in force.
@@ -49,9 +50,12 @@ type Metrics struct {
 	pushToVerdict  *prometheus.HistogramVec
 	stages         *prometheus.HistogramVec
 	requests       *prometheus.CounterVec
+	retries        *prometheus.CounterVec
+	circuits       *prometheus.GaugeVec
 	blobBytes      *prometheus.CounterVec
 	reconcileFound *prometheus.CounterVec
 	reloadFailed   prometheus.Gauge
+	reconciledAt   *prometheus.GaugeVec
 }
 
 // New registers every metric.
@@ -71,17 +75,25 @@ func New(deps Deps) (*Metrics, error) {
 			[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}, "policy", "verdict"),
 		stages: histogram("gatekeeper_stage_seconds", "Time taken by a stage of a judgement.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}, "stage"),
-		requests:       counter("gatekeeper_registry_requests_total", "Requests to registries, by status code.", "registry", "code"),
-		blobBytes:      counter("gatekeeper_blob_bytes_total", "Bytes of blobs read from (in) and written to (out) registries.", "registry", "direction"),
-		reconcileFound: counter("gatekeeper_reconcile_missed_total", "Pushes that no notification reported. Stays 0: this version does not reconcile.", "source"),
+		requests: counter("gatekeeper_registry_requests_total", "Requests to registries, by status code.", "registry", "code"),
+		retries:  counter("gatekeeper_registry_retries_total", "Requests that were sent again within one call.", "registry"),
+		circuits: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatekeeper_registry_circuit_open", Help: "1 while a registry or its token server does not answer and nothing is sent to it.",
+		}, []string{"registry"}),
+		blobBytes: counter("gatekeeper_blob_bytes_total", "Bytes of blobs read from (in) and written to (out) registries.", "registry", "direction"),
 		reloadFailed: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gatekeeper_policy_reload_failed",
 			Help: "1 while the files of policies, keys or trust roots cannot be read: the policies before stay in force.",
 		}),
+		reconcileFound: counter("gatekeeper_reconcile_missed_total", "Pushes that no notification reported, found by looking at the registry.", "source"),
+		reconciledAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatekeeper_reconcile_last_success_timestamp_seconds",
+			Help: "Unix time at which this process last compared all of a source with what was reported; 0 when it has not.",
+		}, []string{"source"}),
 	}
 	m.initialise()
 	for _, c := range []prometheus.Collector{
-		m.notifications, m.decisions, m.findings, m.pushToVerdict, m.stages, m.requests, m.blobBytes, m.reconcileFound, m.reloadFailed, newCollector(deps),
+		m.notifications, m.decisions, m.findings, m.pushToVerdict, m.stages, m.requests, m.retries, m.circuits, m.blobBytes, m.reconcileFound, m.reconciledAt, m.reloadFailed, newCollector(deps),
 	} {
 		if err := deps.Registerer.Register(c); err != nil {
 			return nil, err
@@ -100,6 +112,9 @@ func (m *Metrics) initialise() {
 	for _, source := range m.deps.Sources {
 		m.reconcileFound.WithLabelValues(source)
 	}
+	for _, source := range m.deps.Reconciled {
+		m.reconciledAt.WithLabelValues(source)
+	}
 	m.initialisePolicy(noPolicy, policy.ModeEnforce, policy.ModeAudit)
 	m.FollowPolicies(m.deps.Policies())
 	for _, stage := range gatekeeper.Stages() {
@@ -109,6 +124,8 @@ func (m *Metrics) initialise() {
 		for _, code := range codes() {
 			m.requests.WithLabelValues(registry, code)
 		}
+		m.retries.WithLabelValues(registry)
+		m.circuits.WithLabelValues(registry)
 		m.blobBytes.WithLabelValues(registry, "in")
 		m.blobBytes.WithLabelValues(registry, "out")
 	}
@@ -161,6 +178,16 @@ func (m *Metrics) Notification(source, outcome string, n int) {
 		return
 	}
 	m.notifications.WithLabelValues(unknownSource, outcome).Add(float64(n))
+}
+
+// ReconcileMissed implements reconcile.Observer.
+func (m *Metrics) ReconcileMissed(source string, n int) {
+	m.reconcileFound.WithLabelValues(source).Add(float64(n))
+}
+
+// Reconciled implements reconcile.Observer.
+func (m *Metrics) Reconciled(source string) {
+	m.reconciledAt.WithLabelValues(source).Set(float64(m.deps.Now().Unix()))
 }
 
 // Stage implements gatekeeper.Observer.
@@ -221,6 +248,20 @@ func code(status int) string {
 		return text
 	}
 	return otherCode
+}
+
+// RegistryRetry implements registry.Health.
+func (m *Metrics) RegistryRetry(registry string) {
+	m.retries.WithLabelValues(registry).Inc()
+}
+
+// RegistryCircuit implements registry.Health.
+func (m *Metrics) RegistryCircuit(registry string, open bool) {
+	value := 0.0
+	if open {
+		value = 1
+	}
+	m.circuits.WithLabelValues(registry).Set(value)
 }
 
 // BlobBytes implements registry.Observer.

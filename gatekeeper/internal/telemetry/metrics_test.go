@@ -71,7 +71,7 @@ func newSetup(t *testing.T, change func(*telemetry.Deps)) setup {
 	s := setup{registry: prometheus.NewPedanticRegistry(), log: &strings.Builder{}}
 	policies := []*policy.Compiled{services(t)}
 	deps := telemetry.Deps{
-		Registerer: s.registry, Sources: []string{"staging"}, Outcomes: []string{"accepted", "malformed"}, Registries: []string{"staging", "golden"},
+		Registerer: s.registry, Sources: []string{"staging", "quiet"}, Reconciled: []string{"staging"}, Outcomes: []string{"accepted", "malformed"}, Registries: []string{"staging", "golden"},
 		Policies: func() []*policy.Compiled { return policies }, State: state{},
 		Database: func() (time.Time, bool) { return now().Add(-time.Hour), true }, Now: now, Log: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
@@ -131,9 +131,13 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 		`gatekeeper_exceptions{policy="services",state="expired"}`:                              1,
 		`gatekeeper_scanner_database_age_seconds{}`:                                             3600,
 		`gatekeeper_registry_requests_total{code="200",registry="golden"}`:                      0,
+		`gatekeeper_registry_retries_total{registry="golden"}`:                                  0,
+		`gatekeeper_registry_circuit_open{registry="golden"}`:                                   0,
 		`gatekeeper_blob_bytes_total{direction="out",registry="golden"}`:                        0,
 		`gatekeeper_reconcile_missed_total{source="staging"}`:                                   0,
 		`gatekeeper_policy_reload_failed{}`:                                                     0,
+		`gatekeeper_reconcile_missed_total{source="quiet"}`:                                     0,
+		`gatekeeper_reconcile_last_success_timestamp_seconds{source="staging"}`:                 0,
 	} {
 		if got := s.value(t, series); got != want {
 			t.Errorf("%s is %v, want %v", series, got, want)
@@ -145,6 +149,47 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// A source that is not reconciled has no age that an alert could take for one.
+func TestReconciling(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, nil)
+	s.metrics.ReconcileMissed("staging", 0)
+	s.metrics.ReconcileMissed("staging", 3)
+	s.metrics.Reconciled("staging")
+	for series, want := range map[string]float64{
+		`gatekeeper_reconcile_missed_total{source="staging"}`:                   3,
+		`gatekeeper_reconcile_last_success_timestamp_seconds{source="staging"}`: float64(now().Unix()),
+	} {
+		if got := s.value(t, series); got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
+	}
+	if n, err := testutil.GatherAndCount(s.registry, "gatekeeper_reconcile_last_success_timestamp_seconds"); n != 1 || err != nil {
+		t.Errorf("%d series, %v", n, err)
+	}
+}
+
+func TestHowRegistriesDo(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t, nil)
+	s.metrics.RegistryRetry("golden")
+	s.metrics.RegistryCircuit("golden", true)
+	for series, want := range map[string]float64{
+		`gatekeeper_registry_retries_total{registry="golden"}`:  1,
+		`gatekeeper_registry_circuit_open{registry="golden"}`:   1,
+		`gatekeeper_registry_circuit_open{registry="staging"}`:  0,
+		`gatekeeper_registry_retries_total{registry="staging"}`: 0,
+	} {
+		if got := s.value(t, series); got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
+	}
+	s.metrics.RegistryCircuit("golden", false)
+	if got := s.value(t, `gatekeeper_registry_circuit_open{registry="golden"}`); got != 0 {
+		t.Errorf("closed again it is %v", got)
 	}
 }
 

@@ -24,12 +24,36 @@ const (
 	parallelBlobs = 4
 )
 
+// origin is where images come from.
+type origin struct {
+	source     Source
+	repository registry.Repository
+}
+
+// describe reads the manifest of one platform.
+func (o origin) describe(ctx context.Context, digest string, maxSize int64) (job, error) {
+	content, err := o.source.Manifest(ctx, o.repository, digest)
+	if err != nil {
+		return job{}, err
+	}
+	var m v1.Manifest
+	if err := json.Unmarshal(content.Body, &m); err != nil {
+		return job{}, fmt.Errorf("decode the manifest: %w", err)
+	}
+	if err := checkSize(m, maxSize); err != nil {
+		return job{}, err
+	}
+	return job{size: total(m), prepare: func(ctx context.Context, dir string) (Request, error) {
+		l := layout{o, dir}
+		return Request{Layout: l.path()}, l.fetch(ctx, content, m)
+	}}, nil
+}
+
 // layout is an image on disk, in the form of the OCI image-spec v1.1
 // (image-layout.md), every byte of it re-hashed.
 type layout struct {
-	dir        string
-	source     Source
-	repository registry.Repository
+	origin
+	dir string
 }
 
 func (l layout) path() string { return filepath.Join(l.dir, "layout") }
@@ -38,20 +62,9 @@ func (l layout) blob(digest string) string {
 	return filepath.Join(l.path(), "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 }
 
-// fetch downloads one platform's manifest, configuration and layers.
-func (l layout) fetch(ctx context.Context, digest string, maxSize int64) error {
-	if err := os.MkdirAll(filepath.Dir(l.blob(digest)), 0o700); err != nil {
-		return err
-	}
-	content, err := l.source.Manifest(ctx, l.repository, digest)
-	if err != nil {
-		return err
-	}
-	var m v1.Manifest
-	if err := json.Unmarshal(content.Body, &m); err != nil {
-		return fmt.Errorf("decode the manifest: %w", err)
-	}
-	if err := checkSize(m, maxSize); err != nil {
+// fetch downloads what a manifest refers to.
+func (l layout) fetch(ctx context.Context, content registry.Content, m v1.Manifest) error {
+	if err := os.MkdirAll(filepath.Dir(l.blob(content.Digest)), 0o700); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -65,6 +78,15 @@ func (l layout) fetch(ctx context.Context, digest string, maxSize int64) error {
 	return l.writeIndex(content)
 }
 
+// total is how many bytes a manifest's blobs have.
+func total(m v1.Manifest) int64 {
+	var sum int64
+	for _, d := range blobs(m) {
+		sum += d.Size
+	}
+	return sum
+}
+
 func checkSize(m v1.Manifest, maxSize int64) error {
 	if len(m.Layers) > maxLayers {
 		return fmt.Errorf("%w: %d layers; at most %d are scanned", gatekeeper.ErrInvalidContent, len(m.Layers), maxLayers)
@@ -75,7 +97,7 @@ func checkSize(m v1.Manifest, maxSize int64) error {
 	left := maxSize
 	for _, d := range m.Layers {
 		if d.Size < 0 || d.Size > left {
-			return fmt.Errorf("%w: the layers have more than the %d bytes that are scanned (scanner.maxSize)", gatekeeper.ErrInvalidContent, maxSize)
+			return fmt.Errorf("%w: the layers have more than the %d bytes that are scanned (scanner.maxSize, scanner.disk)", gatekeeper.ErrInvalidContent, maxSize)
 		}
 		left -= d.Size
 	}

@@ -7,14 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/confine"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/plain"
 )
 
 // The limits of what a worker prints, in bytes.
@@ -22,6 +26,9 @@ const (
 	maxResponse = 64 << 20
 	maxStderr   = 4 << 10
 )
+
+// waitDelay is how long what a worker wrote is waited for after its end.
+const waitDelay = 5 * time.Second
 
 // run has a worker look at an image.
 func (s *Scanner) run(ctx context.Context, dir string, request Request) (Response, error) {
@@ -37,24 +44,31 @@ func (s *Scanner) run(ctx context.Context, dir string, request Request) (Respons
 	if err != nil {
 		return Response{}, fmt.Errorf("find the scanner's program: %w", err)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	worker := exec.CommandContext(ctx, self, WorkerArgument) //nolint:gosec // this program itself
 	worker.Dir = dir
-	worker.Env = []string{"TMPDIR=" + tmp, "HOME=" + tmp, fmt.Sprintf("GOMEMLIMIT=%d", request.Limits.Memory/2)}
-	worker.SysProcAttr = confine.Attributes(s.namespaces())
-	worker.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	worker.Env = environment(tmp, request.Limits)
 	worker.Cancel = func() error { return confine.Kill(worker) }
+	worker.WaitDelay = waitDelay
 	worker.Stdin = bytes.NewReader(input)
 	stdout, stderr := &limited{max: maxResponse}, &limited{max: maxStderr, truncate: true}
 	worker.Stdout, worker.Stderr = stdout, stderr
-	// The worker dies with the thread that started it (PR_SET_PDEATHSIG):
-	// the thread has to stay.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err = worker.Run()
-	if ctx.Err() != nil {
-		return Response{}, fmt.Errorf("the scan took longer than %s (scanner.timeout) and was ended", s.opts.Timeout)
-	}
-	if err != nil {
+	var guards sync.WaitGroup
+	err = confine.Cell{
+		Kernel: s.kernel(), Read: []string{dir, s.opts.Database}, Write: []string{tmp},
+		Started: func(pid int) {
+			// In another thread, which may do more.
+			guards.Go(func() { cancel(s.guard(ctx, tmp, pid, request.Limits.Unpacked)) })
+		},
+	}.Run(worker)
+	why := context.Cause(ctx)
+	cancel(nil)
+	guards.Wait()
+	switch {
+	case why != nil:
+		return Response{}, why
+	case err != nil:
 		return Response{}, ended(err, stderr.kept.String(), request.Limits)
 	}
 	var response Response
@@ -64,10 +78,28 @@ func (s *Scanner) run(ctx context.Context, dir string, request Request) (Respons
 	return response, nil
 }
 
+// environment is all that a worker has. It can read nothing about a limit of
+// processors, which is passed on.
+func environment(tmp string, l Limits) []string {
+	return []string{
+		"TMPDIR=" + tmp, "HOME=" + tmp,
+		fmt.Sprintf("GOMEMLIMIT=%d", l.Memory/8*3), fmt.Sprintf("GOMAXPROCS=%d", runtime.GOMAXPROCS(0)),
+	}
+}
+
+// guard watches over a worker until ctx ends. It returns why the worker has to
+// end.
+func (s *Scanner) guard(ctx context.Context, tmp string, pid int, most uint64) error {
+	if err := confine.EndFirst(pid); err != nil {
+		s.opts.Log.DebugContext(ctx, "the kernel does not know that scans are to end first when memory runs out", slog.Any("error", err))
+	}
+	return watch(ctx, tmp, pid, most)
+}
+
 // ended puts the end of a worker into words.
 func ended(err error, stderr string, limits Limits) error {
 	if errors.Is(err, errTooMuch) {
-		return fmt.Errorf("the scanner's answer is larger than %d bytes", maxResponse)
+		return fmt.Errorf("the scanner's answer has more than the %d MiB that are read", maxResponse>>20)
 	}
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
@@ -76,12 +108,15 @@ func ended(err error, stderr string, limits Limits) error {
 	first, _, _ := strings.Cut(stderr, "\n")
 	status, _ := exit.Sys().(syscall.WaitStatus)
 	switch {
-	case strings.Contains(stderr, "out of memory") || strings.Contains(stderr, "cannot allocate memory"):
+	case confine.OutOfMemory(stderr):
 		return fmt.Errorf("the scanner needed more than %d MiB of memory (scanner.memory) and was ended", limits.Memory>>20)
-	case status.Signaled() && (status.Signal() == syscall.SIGXCPU || status.Signal() == syscall.SIGKILL):
-		return fmt.Errorf("the scanner was ended by %s; it may use %d s of CPU time and %d MiB of memory", status.Signal(), limits.CPU, limits.Memory>>20)
+	case confine.OutOfTime(stderr) || status.Signaled() && status.Signal() == syscall.SIGXCPU:
+		return fmt.Errorf("the scanner needed more than %d s of CPU time (scanner.timeout) and was ended", limits.CPU)
+	case status.Signaled() && status.Signal() == syscall.SIGKILL:
+		return fmt.Errorf("the scanner was killed: there was no more memory for it, in the container or on the machine, "+
+			"though it may use %d MiB (scanner.memory), or it needed more than %d s of CPU time (scanner.timeout)", limits.Memory>>20, limits.CPU)
 	}
-	return fmt.Errorf("the scanner crashed (%w): %s", exit, strings.ToValidUTF8(first, "?"))
+	return fmt.Errorf("the scanner crashed (%w): %s", exit, plain.Line(first, maxReason))
 }
 
 // errTooMuch says that a worker printed more than is read.

@@ -20,9 +20,9 @@ type Request struct {
 
 // Limits are what a worker may use. A zero value means the default.
 type Limits struct {
-	Memory   uint64 `json:"memory"`   // bytes of address space; 4 GiB
-	CPU      uint64 `json:"cpu"`      // seconds; 600
-	Unpacked uint64 `json:"unpacked"` // bytes of all layers together, unpacked; 32 GiB
+	Memory   uint64 `json:"memory"`   // bytes of address space, of which half may be written to; 4 GiB
+	CPU      uint64 `json:"cpu"`      // seconds; those of the scan's timeout
+	Unpacked uint64 `json:"unpacked"` // bytes of all layers together, unpacked, and of one file; what the compressed ones leave of the disk
 	Files    uint64 `json:"files"`    // open at a time; 1,024
 }
 
@@ -34,24 +34,4 @@ type Response struct {
 	Problem string       `json:"problem,omitempty"`
 	// Error says why the image could not be scanned at all.
 	Error string `json:"error,omitempty"`
-}
-
-// The defaults.
-const (
-	defaultMemory   = 4 << 30
-	defaultCPU      = 600
-	defaultUnpacked = 32 << 30
-	defaultFiles    = 1024
-)
-
-// WithDefaults fills in what is zero.
-func (l Limits) WithDefaults() Limits {
-	for value, fallback := range map[*uint64]uint64{
-		&l.Memory: defaultMemory, &l.CPU: defaultCPU, &l.Unpacked: defaultUnpacked, &l.Files: defaultFiles,
-	} {
-		if *value == 0 {
-			*value = fallback
-		}
-	}
-	return l
 }

@@ -23,9 +23,12 @@ func (s *Scanner) ScanSBOM(ctx context.Context, sbom policy.SBOM) (*policy.Scan,
 	}
 	sum := sha256.Sum256(sbom.Document)
 	digest := "sha256:" + hex.EncodeToString(sum[:])
-	r, err := s.remembered(ctx, "sbom "+digest, func(_ context.Context, dir string) (Request, error) {
+	prepare := func(_ context.Context, dir string) (Request, error) {
 		file := filepath.Join(dir, "sbom.json")
 		return Request{SBOM: file}, os.WriteFile(file, sbom.Document, 0o600)
+	}
+	r, err := s.remembered(ctx, "sbom "+digest, func(context.Context) (job, error) {
+		return job{size: int64(len(sbom.Document)), prepare: prepare}, nil
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("scan the SBOM of the attestation %s: %w", sbom.Attestation, err)

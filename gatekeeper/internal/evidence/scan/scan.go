@@ -5,20 +5,21 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+	"math"
+	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/sync/semaphore"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/confine"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/plain"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -31,11 +32,12 @@ type Source interface {
 
 // Options set up a Scanner. A zero value means the default.
 type Options struct {
-	Database   string // the folder of the vulnerability database
-	Dir        string // where images are unpacked for a moment; the system's temporary folder
-	MaxSize    int64  // bytes of one platform's layers, compressed; 8 GiB
-	Timeout    time.Duration
-	Concurrent int64 // scans at a time; 2
+	Database   string        // the folder of the vulnerability database
+	Dir        string        // where images are unpacked for a moment; the system's temporary folder
+	MaxSize    int64         // bytes of one platform's layers, compressed; 8 GiB
+	Disk       int64         // bytes that one scan may take of the disk, the layers included; five times MaxSize
+	Timeout    time.Duration // for one platform, without the wait for a place; 10 minutes
+	Concurrent int64         // scans at a time; 2
 	Limits     Limits
 	Log        *slog.Logger // required
 }
@@ -43,19 +45,34 @@ type Options struct {
 // The defaults.
 const (
 	defaultMaxSize    = 8 << 30
+	defaultDisk       = 5 // times the largest size
 	defaultTimeout    = 10 * time.Minute
 	defaultConcurrent = 2
+	defaultMemory     = 4 << 30
+	defaultFiles      = 1024
 	cachedScans       = 1024
 )
 
+// withDefaults fills in what is zero.
+func (o Options) withDefaults() Options {
+	o.MaxSize = cmp.Or(o.MaxSize, defaultMaxSize)
+	o.Disk = cmp.Or(o.Disk, defaultDisk*min(o.MaxSize, math.MaxInt64/defaultDisk))
+	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
+	o.Concurrent = cmp.Or(o.Concurrent, defaultConcurrent)
+	o.Limits.Memory = cmp.Or(o.Limits.Memory, defaultMemory)
+	o.Limits.Files = cmp.Or(o.Limits.Files, defaultFiles)
+	o.Limits.CPU = cmp.Or(o.Limits.CPU, uint64(math.Ceil(max(1, o.Timeout.Seconds()))))
+	return o
+}
+
 // Scanner implements gatekeeper.Scanner. It is safe for concurrent use.
 type Scanner struct {
-	source     Source
-	opts       Options
-	places     *semaphore.Weighted
-	flights    singleflight.Group
-	done       *lru.Cache[string, result]
-	namespaces func() uintptr // that workers get
+	source Source
+	opts   Options
+	places places
+	shared shared
+	done   *lru.Cache[string, result]
+	kernel func() confine.Kernel // what workers are confined with
 }
 
 type result struct {
@@ -63,33 +80,43 @@ type result struct {
 	problem string
 }
 
-// New returns a scanner.
+// New returns a scanner. It removes what scans of a process that crashed left
+// in the folder.
 func New(source Source, opts Options) (*Scanner, error) {
-	if opts.MaxSize == 0 {
-		opts.MaxSize = defaultMaxSize
-	}
-	if opts.Timeout == 0 {
-		opts.Timeout = defaultTimeout
-	}
-	if opts.Concurrent == 0 {
-		opts.Concurrent = defaultConcurrent
-	}
-	opts.Limits = opts.Limits.WithDefaults()
+	opts = opts.withDefaults()
 	done, err := lru.New[string, result](cachedScans)
 	if err != nil {
 		return nil, fmt.Errorf("make the scanner's cache: %w", err)
 	}
-	s := &Scanner{source: source, opts: opts, places: semaphore.NewWeighted(opts.Concurrent), done: done}
-	s.namespaces = confine.Allowed(confine.ProcessesToo, opts.Log, WorkerArgument, ProbeArgument)
-	return s, nil
+	if err := sweep(opts.Dir); err != nil {
+		return nil, err
+	}
+	return &Scanner{source: source, opts: opts, places: newPlaces(opts.Concurrent), done: done, kernel: probed(opts.Log)}, nil
 }
+
+// probed finds out, when it is first asked, what workers can be confined with,
+// and logs it.
+func probed(log *slog.Logger) func() confine.Kernel {
+	return sync.OnceValue(func() confine.Kernel {
+		k, err := confine.Probe(WorkerArgument, ProbeArgument)
+		if err != nil {
+			log.Error("no scan can be confined, and none will be made", slog.Any("error", err))
+		}
+		k.Log(log, WorkerArgument)
+		return k
+	})
+}
+
+// Unconfined lists what the kernel, or the container, does not let scans be
+// confined with; empty: nothing is missing.
+func (s *Scanner) Unconfined() []string { return s.kernel().Missing() }
 
 // Scan implements gatekeeper.Scanner. What was scanned with the same database
 // before is not scanned again.
 func (s *Scanner) Scan(ctx context.Context, subject policy.Subject, p policy.Platform) (*policy.Scan, *policy.Problem, error) {
-	r, err := s.remembered(ctx, p.Digest, func(ctx context.Context, dir string) (Request, error) {
-		layout := layout{dir: dir, source: s.source, repository: registry.Repository{Registry: subject.Registry, Name: subject.Repository}}
-		return Request{Layout: layout.path()}, layout.fetch(ctx, p.Digest, s.opts.MaxSize)
+	from := origin{s.source, registry.Repository{Registry: subject.Registry, Name: subject.Repository}}
+	r, err := s.remembered(ctx, p.Digest, func(ctx context.Context) (job, error) {
+		return from.describe(ctx, p.Digest, min(s.opts.MaxSize, s.opts.Disk))
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("scan %s (%s): %w", p.Name, p.Digest, err)
@@ -110,65 +137,103 @@ func (r result) asProblem() *policy.Problem {
 	return &policy.Problem{Part: policy.PartVulnerabilities, Reason: r.problem}
 }
 
-// prepare puts what is to be scanned into a folder.
-type prepare func(ctx context.Context, dir string) (Request, error)
+// job is something to scan.
+type job struct {
+	size int64 // bytes to fetch
+	// prepare puts it into a folder.
+	prepare func(ctx context.Context, dir string) (Request, error)
+}
+
+// describe finds out what there is to scan.
+type describe func(ctx context.Context) (job, error)
 
 // remembered scans what the digest names, unless that was done before with
 // the same database.
-func (s *Scanner) remembered(ctx context.Context, digest string, prepare prepare) (result, error) {
+func (s *Scanner) remembered(ctx context.Context, digest string, describe describe) (result, error) {
 	key := digest + " " + DatabaseChecksum(s.opts.Database)
 	if r, known := s.done.Get(key); known {
 		return r, nil
 	}
-	flight := s.flights.DoChan(key, func() (any, error) {
-		// Several judgements may wait for this scan: it does not end with
-		// the first of them.
-		r, err := s.scan(context.WithoutCancel(ctx), prepare)
+	return s.shared.run(ctx, key, func(ctx context.Context) (result, error) {
+		r, err := s.scan(ctx, describe)
 		if err == nil && r.problem == "" {
 			s.done.Add(key, r)
 		}
 		return r, err
 	})
-	select {
-	case f := <-flight:
-		r, _ := f.Val.(result)
-		return r, f.Err
-	case <-ctx.Done():
-		return result{}, ctx.Err()
-	}
 }
 
-func (s *Scanner) scan(ctx context.Context, prepare prepare) (_ result, err error) {
-	defer func() {
-		// In a goroutine of its own a panic would end the service.
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the scan panicked: %v", r)
-		}
-	}()
-	if err := s.places.Acquire(ctx, 1); err != nil {
-		return result{}, err
-	}
-	defer s.places.Release(1)
-	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
-	defer cancel()
-	dir, err := os.MkdirTemp(s.opts.Dir, "gatekeeper-scan-")
+// scan waits for a place, which takes as long as it takes, and scans.
+func (s *Scanner) scan(ctx context.Context, describe describe) (result, error) {
+	job, err := s.described(ctx, describe)
 	if err != nil {
 		return result{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	request, err := prepare(ctx, dir)
+	giveBack, err := s.places.take(ctx, job.size)
+	if err != nil {
+		return result{}, err
+	}
+	defer giveBack()
+	ctx, cancel := s.inTime(ctx)
+	defer cancel()
+	r, err := s.work(ctx, job)
+	return r, inWords(ctx, err)
+}
+
+func (s *Scanner) described(ctx context.Context, describe describe) (job, error) {
+	ctx, cancel := s.inTime(ctx)
+	defer cancel()
+	job, err := describe(ctx)
+	return job, inWords(ctx, err)
+}
+
+// work scans in a folder that is removed again.
+func (s *Scanner) work(ctx context.Context, job job) (_ result, err error) {
+	folder, err := newFolder(s.opts.Dir)
+	if err != nil {
+		return result{}, err
+	}
+	defer func() { err = errors.Join(err, folder.remove()) }()
+	request, err := job.prepare(ctx, folder.path)
 	if err != nil {
 		return result{}, err
 	}
 	request.Database, request.Limits = s.opts.Database, s.opts.Limits
-	response, err := s.run(ctx, dir, request)
+	if left := uint64(s.opts.Disk - job.size); request.Limits.Unpacked == 0 || request.Limits.Unpacked > left { //nolint:gosec // the size is at most the disk's
+		request.Limits.Unpacked = left
+	}
+	response, err := s.run(ctx, folder.path, request)
 	switch {
 	case err != nil:
 		return result{}, err
 	case response.Error != "":
-		return result{}, errors.New(response.Error)
+		return result{}, errors.New(plain.Line(response.Error, maxReason))
 	case response.Scan == nil:
 		return result{}, errors.New("the scanner answered nothing")
 	}
-	return result{response.Scan, response.Problem}, nil
+	return result{response.Scan, plain.Line(response.Problem, maxReason)}, nil
+}
+
+// maxReason is how much is shown of what a worker has to say, in characters.
+const maxReason = 500
+
+// inTime bounds one scan.
+func (s *Scanner) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.opts.Timeout, timeoutError(s.opts.Timeout))
+}
+
+// timeoutError says that a scan took longer than it may.
+type timeoutError time.Duration
+
+// Error implements error.
+func (t timeoutError) Error() string {
+	return fmt.Sprintf("the scan took longer than %s (scanner.timeout) and was ended", time.Duration(t))
+}
+
+// inWords says why an error came about when that was the end of the time.
+func inWords(ctx context.Context, err error) error {
+	if late, ok := errors.AsType[timeoutError](context.Cause(ctx)); ok && err != nil {
+		return late
+	}
+	return err
 }

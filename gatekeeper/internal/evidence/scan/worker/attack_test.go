@@ -50,9 +50,13 @@ func workerMain(args []string, stdin io.Reader, stdout io.Writer) (status int, a
 			_, err = stdout.Write(bytes.Repeat([]byte(" "), 1<<20))
 		}
 	default:
-		return worker.Main(args, bytes.NewReader(text), stdout)
+		if len(args) > 2 {
+			return worker.Main(args, nil, stdout) // a probe
+		}
+		err = worker.Answer(bytes.NewReader(text), stdout, takenOver)
 	}
 	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}
 	return status, true

@@ -82,7 +82,7 @@ func verifyLayer(path, mediaType, diffID string, most uint64) (_ uint64, err err
 		return 0, fmt.Errorf("unpack: %w", err)
 	}
 	if n > limit {
-		return 0, errors.New("the image has more bytes, unpacked, than are scanned")
+		return 0, errors.New("the layers have more bytes, unpacked, than a scan has room for (scanner.disk)")
 	}
 	if got := "sha256:" + hex.EncodeToString(sum.Sum(nil)); got != diffID {
 		return 0, fmt.Errorf("unpacks to %s, the configuration says %s", got, diffID)

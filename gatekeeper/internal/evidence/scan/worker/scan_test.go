@@ -341,16 +341,12 @@ func TestHostileLayersEndOnlyTheirOwnScan(t *testing.T) {
 		{"layers larger than are scanned", withLayers(t, zeros(t, 1<<20)), func(o *scan.Options) { o.MaxSize = 100 }, "scanner.maxSize"},
 		{"a layer that is not what the configuration says", lied, nil, "the configuration says"},
 		{"paths that lead outside", withLayers(t, escape), nil, ""},
-		{"too little memory", withLayers(t, zeros(t, 1024)), func(o *scan.Options) { o.Limits.Memory = 300 << 20 }, "scanner"},
-		{"too little time", withLayers(t, zeros(t, 1024)), func(o *scan.Options) { o.Timeout = time.Nanosecond }, ""},
+		{"too little memory", withLayers(t, zeros(t, 1024)), func(o *scan.Options) { o.Limits.Memory = 300 << 20 }, "scanner.memory"},
+		{"too little time", withLayers(t, zeros(t, 1024)), func(o *scan.Options) { o.Timeout = time.Nanosecond }, "scanner.timeout"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, _, err := b.scan(t, b.scanner(t, tt.change), b.push(t, tt.img))
 			switch {
-			case tt.name == "too little time":
-				if err == nil {
-					t.Error("no error")
-				}
 			case tt.want == "":
 				if err != nil || got.OS != nil {
 					t.Errorf("%+v, %v", got, err)

@@ -25,14 +25,15 @@ func Main(args []string, stdin io.Reader, stdout io.Writer) (status int, asked b
 	if len(args) > 2 && args[2] == scan.ProbeArgument {
 		return 0, true
 	}
-	if err := answer(stdin, stdout); err != nil {
+	if err := answer(stdin, stdout, respond); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1, true
 	}
 	return 0, true
 }
 
-func answer(stdin io.Reader, stdout io.Writer) error {
+// answer reads a request, confines the process, and has respond look.
+func answer(stdin io.Reader, stdout io.Writer, respond func(context.Context, scan.Request) scan.Response) error {
 	text, err := io.ReadAll(io.LimitReader(stdin, maxRequest))
 	if err != nil {
 		return fmt.Errorf("read the request: %w", err)
@@ -41,9 +42,8 @@ func answer(stdin io.Reader, stdout io.Writer) error {
 	if err := json.Unmarshal(text, &request); err != nil {
 		return fmt.Errorf("decode the request: %w", err)
 	}
-	l := request.Limits
-	if err := confine.Apply(confine.Limits{Memory: l.Memory, CPU: l.CPU, FileSize: l.Unpacked, Files: l.Files}); err != nil {
-		return fmt.Errorf("limit the process: %w", err)
+	if err := confineProcess(request.Limits); err != nil {
+		return err
 	}
 	if err := json.NewEncoder(stdout).Encode(respond(context.Background(), request)); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
@@ -51,14 +51,24 @@ func answer(stdin io.Reader, stdout io.Writer) error {
 	return nil
 }
 
+// confineProcess gives up what a process gives up by itself. Files and
+// privileges were given up for it before it started (confine.Cell).
+func confineProcess(l scan.Limits) error {
+	confine.EndInWords(l.CPU)
+	if err := confine.Apply(confine.Limits{Memory: l.Memory, Data: l.Memory / 2, CPU: l.CPU, FileSize: l.Unpacked, Files: l.Files}); err != nil {
+		return fmt.Errorf("limit the process: %w", err)
+	}
+	return confine.RefuseCalls()
+}
+
 func respond(ctx context.Context, request scan.Request) scan.Response {
 	found, err := look(request)
 	if err != nil {
-		return scan.Response{Error: err.Error()}
+		return scan.Response{Error: inWords(err, request.Limits)}
 	}
 	response := scan.Response{Scan: found.scan()}
 	if err := match(ctx, request.Database, found, response.Scan); err != nil {
-		response.Problem = err.Error()
+		response.Problem = inWords(err, request.Limits)
 	}
 	return response
 }
@@ -75,5 +85,5 @@ func look(request scan.Request) (catalogued, error) {
 	if err != nil {
 		return catalogued{}, fmt.Errorf("list the packages: %w", err)
 	}
-	return found, nil
+	return found, found.passedOver()
 }

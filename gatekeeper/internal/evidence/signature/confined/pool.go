@@ -222,24 +222,13 @@ func (w *process) crashed(cause error) error {
 			return fmt.Errorf("the verification was ended by %s: %s", status.Signal(), verify.Clean(first))
 		}
 	}
-	if strings.HasPrefix(first, outOfTime) {
+	if confine.OutOfTime(first) {
 		return fmt.Errorf("the verification was ended: %s", verify.Clean(first))
 	}
-	if outOfMemory(w.stderr.String()) {
+	if confine.OutOfMemory(w.stderr.String()) {
 		return fmt.Errorf("the verification needed more than %d MiB of memory and was ended", limits().Data>>20)
 	}
 	return fmt.Errorf("the verification crashed (%w): %s", cause, verify.Clean(first))
-}
-
-// outOfMemory knows the last words of a process that got no more memory: for
-// the heap, or for a thread's stack.
-func outOfMemory(words string) bool {
-	for _, text := range []string{"out of memory", "cannot allocate memory", "pthread_create failed", "failed to create new OS thread"} {
-		if strings.Contains(words, text) {
-			return true
-		}
-	}
-	return false
 }
 
 // end stops the worker. How it ends is of no interest any more.

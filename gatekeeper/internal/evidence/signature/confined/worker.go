@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
-	"golang.org/x/sys/unix"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/confine"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature/verify"
@@ -44,7 +42,7 @@ type judge func(*verify.Trusted, verify.Item) (verify.Answer, error)
 
 // serve answers questions until there are no more.
 func serve(stdin io.Reader, stdout io.Writer, l confine.Limits, j judge) error {
-	go endInWords(l.CPU)
+	confine.EndInWords(l.CPU)
 	if err := confine.Apply(l); err != nil {
 		return fmt.Errorf("limit the process: %w", err)
 	}
@@ -63,19 +61,6 @@ func serve(stdin io.Reader, stdout io.Writer, l confine.Limits, j judge) error {
 			return err
 		}
 	}
-}
-
-// outOfTime is how a worker's last words begin when its CPU time is used up.
-const outOfTime = "it needed more than"
-
-// endInWords ends the process when its CPU time is used up, and says so. The Go
-// runtime ignores the signal, and the next one comes without a word.
-func endInWords(seconds uint64) {
-	used := make(chan os.Signal, 1)
-	signal.Notify(used, unix.SIGXCPU)
-	<-used
-	fmt.Fprintf(os.Stderr, "%s %d s of CPU time\n", outOfTime, seconds)
-	os.Exit(1)
 }
 
 // worker remembers the last trust that it was asked about: it seldom changes.

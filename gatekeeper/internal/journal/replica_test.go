@@ -1,0 +1,189 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/journal"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+	"github.com/golden-gatekeeper/gatekeeper/test/postgres"
+)
+
+// processes opens one database for several processes.
+func processes(t *testing.T, n int, d journal.Deps) []*journal.Journal {
+	t.Helper()
+	location := postgresLocation(t)
+	all := make([]*journal.Journal, n)
+	for i := range all {
+		all[i] = open(t, location, d)
+		t.Cleanup(func() { closeJournal(t, all[i]) })
+	}
+	return all
+}
+
+func TestProcessesShareTheWork(t *testing.T) {
+	t.Parallel()
+	d := deps(t)
+	d.Workers = 2
+	all := processes(t, 2, d)
+	first, second := newProcessor(), newProcessor()
+	run(t, all[0], first)
+	run(t, all[1], second)
+	for i := range 8 { // as many as one process cannot hold
+		accept(t, all[i%2], pushOf(fmt.Sprintf("v%d", i), digest("a")))
+	}
+	// What one accepted the other looks at, and nothing comes twice.
+	seen := map[string]bool{}
+	for len(seen) < 8 {
+		for _, p := range []*processor{first, second} {
+			c := p.next(t)
+			if seen[c.push.Tag] {
+				t.Errorf("%s is looked at twice", c.push.Tag)
+			}
+			seen[c.push.Tag] = true
+			c.verdict(policy.VerdictPromoted)
+		}
+	}
+}
+
+// Over all processes a turn is one holder's.
+func TestATurnIsOneHolders(t *testing.T) {
+	t.Parallel()
+	all := processes(t, 2, deps(t))
+	for _, j := range all {
+		run(t, j, newProcessor())
+	}
+	const each = 20
+	var inside, most atomic.Int64
+	var wg sync.WaitGroup
+	errs := make(chan error, len(all))
+	for _, j := range all {
+		wg.Go(func() {
+			for range each {
+				release, err := j.Turn(t.Context(), "golden/team/app")
+				if err != nil {
+					errs <- err
+					return
+				}
+				most.Store(max(most.Load(), inside.Add(1)))
+				inside.Add(-1)
+				release()
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		t.Error(err)
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d had the turn at once", most.Load())
+	}
+}
+
+// A turn that another process has is waited for as long as the caller allows,
+// and it comes back when that process stops.
+func TestATurnOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	all := processes(t, 2, deps(t))
+	stop := run(t, all[0], newProcessor())
+	run(t, all[1], newProcessor())
+	await(t, func(ctx context.Context) error { _, err := all[0].Turn(ctx, "key"); return err })
+	impatient, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := all[1].Turn(impatient, "key"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a turn that is taken: %v", err)
+	}
+	stop() // without giving it back
+	release, err := all[1].Turn(t.Context(), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+}
+
+// await tries until something works.
+func await(t *testing.T, try func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := try(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A process that cannot reach the database ends its work before others take it
+// over, and does it again when the database is back.
+func TestWorkEndsWhenTheDatabaseIsGoneForLong(t *testing.T) {
+	t.Parallel()
+	s := postgres.Start(t)
+	j := open(t, s.NewDatabase(t), deps(t))
+	t.Cleanup(func() { closeJournal(t, j) })
+	w := &fenced{begun: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
+	w.answer.Store(true)
+	run(t, j, w)
+	accept(t, j, pushOf("v0", digest("a"))) // once all workers have started
+	awaitSignal(t, w.begun, "the work does not begin")
+	awaitState(t, j, "v0", "promoted")
+	w.answer.Store(false)
+	accept(t, j, pushOf("v1", digest("a")))
+	awaitSignal(t, w.begun, "the work does not begin")
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	awaitSignal(t, w.ended, "the work goes on without the database")
+	w.answer.Store(true)
+	if err := s.StartAgain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	awaitSignal(t, w.begun, "the work is not done again")
+	awaitState(t, j, "v1", "promoted")
+}
+
+func awaitSignal(t *testing.T, signal <-chan struct{}, otherwise string) {
+	t.Helper()
+	timer := time.NewTimer(time.Minute)
+	defer timer.Stop()
+	select {
+	case <-signal:
+	case <-timer.C:
+		t.Fatal(otherwise)
+	}
+}
+
+// fenced works until its context ends, or answers at once.
+type fenced struct {
+	begun, ended chan struct{}
+	answer       atomic.Bool
+}
+
+func (f *fenced) Process(ctx context.Context, _ gatekeeper.Push) (gatekeeper.Progress, error) {
+	f.begun <- struct{}{}
+	if f.answer.Load() {
+		return gatekeeper.Progress{Verdict: policy.VerdictPromoted}, nil
+	}
+	<-ctx.Done()
+	f.ended <- struct{}{}
+	return gatekeeper.Progress{}, ctx.Err()
+}
+
+// Several processes may start on an empty database at once.
+func TestOneProcessPreparesTheTables(t *testing.T) {
+	t.Parallel()
+	location := postgresLocation(t)
+	var wg sync.WaitGroup
+	errs := make([]error, 4)
+	for i := range errs {
+		wg.Go(func() { errs[i] = journal.Migrate(t.Context(), location, nil, deps(t).Log) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
+}
