@@ -22,7 +22,7 @@ func BenchmarkBacklog(b *testing.B) {
 		var overtook bool
 		b.Run(e.name, func(b *testing.B) {
 			n := setting(b, "GATEKEEPER_BENCH_BACKLOG", 100_000)
-			staging, golden := newRegistry(b, time.Minute), newRegistry(b, recovered)
+			staging, golden := newRegistry(b, stalled), newRegistry(b, recovered)
 			images := newFactory(b, staging)
 			s := serve(b, images, golden, e.storage(b), "")
 			b.Cleanup(func() { staging.setPace(0) })
@@ -58,8 +58,12 @@ func queue(b *testing.B, s *harness.Stack, images *factory, n, to int, repositor
 	return n
 }
 
-// recovered is what an answer takes of a registry that is well.
-const recovered = 20 * time.Millisecond
+// What an answer takes of a registry that gets nowhere, but is not taken for
+// dead, and of one that is well.
+const (
+	stalled   = 15 * time.Second
+	recovered = 20 * time.Millisecond
+)
 
 // patience is how long a fresh push may take to become golden.
 const patience = 3 * time.Minute

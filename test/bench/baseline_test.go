@@ -44,7 +44,9 @@ func baseline(ctx context.Context, storage string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("listening on", listener.Addr())
+	if _, err := fmt.Fprintln(os.Stdout, "listening on", listener.Addr()); err != nil {
+		return err
+	}
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
 		if err == nil {

@@ -36,7 +36,7 @@ func BenchmarkDrain(b *testing.B) {
 func drain(b *testing.B, n, replicas int) (rate float64) {
 	b.Helper()
 	storage := postgres.Start(b).NewDatabase(b)
-	staging, golden := newRegistry(b, time.Hour), newRegistry(b, latency)
+	staging, golden := newRegistry(b, stalled), newRegistry(b, latency)
 	images := newFactory(b, staging)
 	services := make([]*harness.Stack, replicas)
 	for i := range services {

@@ -31,12 +31,12 @@ const leastRatio = 0.5
 //
 // Each notification is a push that will have to be judged, so that its job is
 // stored too. Judging is kept out of the measurement by a registry that takes
-// a minute for each answer, and a single worker to wait for it.
+// 15 seconds for each answer, and a single worker to wait for it.
 func BenchmarkIntake(b *testing.B) {
 	for _, e := range engines() {
 		b.Run(e.name, func(b *testing.B) {
 			storage := e.storage(b)
-			staging := newRegistry(b, time.Minute)
+			staging := newRegistry(b, stalled)
 			s := serve(b, newFactory(b, staging), newRegistry(b, 0), storage, "workers: 1\n")
 			b.Cleanup(func() { staging.setPace(0) }) // the service stops with what is under way
 			ours := &target{url: s.Webhooks + "/webhooks/staging", body: anyPush}

@@ -26,7 +26,6 @@ type registry struct {
 	changed   chan struct{}       // closed when pace changes
 	manifests map[string]manifest // by repository@digest and repository:tag
 	blobs     map[string][]byte   // by repository@digest
-	uploads   int
 	asked     map[string]int // by method and kind
 	awaited   int            // tags written to
 	written   map[string]bool
@@ -61,12 +60,11 @@ func (r *registry) setPace(pace time.Duration) {
 	r.changed = make(chan struct{})
 }
 
-// await returns what is closed once n tags were written in addition to those
-// that are there.
+// await returns what is closed once n tags are written.
 func (r *registry) await(n int) <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.awaited = len(r.written) + n
+	r.awaited = n
 	return r.complete
 }
 
@@ -165,13 +163,13 @@ func (r *registry) wait(req *http.Request) bool {
 func (r *registry) answer(w http.ResponseWriter, req *http.Request, kind, repository, reference string) {
 	switch req.Method + " " + kind {
 	case "GET manifests", "HEAD manifests":
-		r.manifest(w, req, repository+"@"+reference)
+		r.manifest(w, repository+"@"+reference)
 	case "GET tags", "HEAD tags":
-		r.manifest(w, req, repository+":"+reference)
+		r.manifest(w, repository+":"+reference)
 	case "PUT manifests", "PUT tags":
 		r.putManifest(w, req, kind, repository, reference)
 	case "GET blobs", "HEAD blobs":
-		r.blob(w, req, repository+"@"+reference)
+		r.blob(w, repository+"@"+reference)
 	case "POST blobs/uploads":
 		w.Header().Set("Location", "/v2/"+repository+"/blobs/uploads/one")
 		w.WriteHeader(http.StatusAccepted)
@@ -182,7 +180,7 @@ func (r *registry) answer(w http.ResponseWriter, req *http.Request, kind, reposi
 	}
 }
 
-func (r *registry) manifest(w http.ResponseWriter, req *http.Request, key string) {
+func (r *registry) manifest(w http.ResponseWriter, key string) {
 	r.mu.Lock()
 	m, ok := r.manifests[key]
 	r.mu.Unlock()
@@ -195,7 +193,7 @@ func (r *registry) manifest(w http.ResponseWriter, req *http.Request, key string
 	_, _ = w.Write(m.body) // net/http leaves the body of a HEAD out
 }
 
-func (r *registry) blob(w http.ResponseWriter, req *http.Request, key string) {
+func (r *registry) blob(w http.ResponseWriter, key string) {
 	r.mu.Lock()
 	body, ok := r.blobs[key]
 	r.mu.Unlock()

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -228,15 +227,13 @@ func (v *victim) notify(t *testing.T) {
 	body := fmt.Sprintf(`{"events":[{"id":"the push","timestamp":"2026-11-20T08:00:00Z","action":"push","target":{
 		"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":%q,"repository":%q,"tag":"v1"},"request":{"useragent":"docker"}}]}`,
 		v.digest, v.repository)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.Webhooks+"/webhooks/staging", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, v.Webhooks+"/webhooks/staging", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+harness.WebhookSecret)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
 	if err != nil {
 		if len(v.Env) == 0 {
 			t.Errorf("report the push to %s: %v", v.repository, err)
