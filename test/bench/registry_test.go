@@ -26,8 +26,8 @@ type registry struct {
 	changed   chan struct{}       // closed when pace changes
 	manifests map[string]manifest // by repository@digest and repository:tag
 	blobs     map[string][]byte   // by repository@digest
-	asked     map[string]int // by method and kind
-	awaited   int            // tags written to
+	asked     map[string]int      // by method and kind
+	awaited   int                 // tags written to
 	written   map[string]bool
 	complete  chan struct{} // closed when awaited tags are written
 }
