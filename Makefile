@@ -75,8 +75,8 @@ chaos: ## Push while processes are killed and networks fail, about ten minutes; 
 	cd test/chaos && CHAOS_PUSHES=$(CHAOS_PUSHES) CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_REPLICAS=$(CHAOS_REPLICAS) \
 		$(GO) test -count=1 -timeout 40m -artifacts -outputdir $(CURDIR)/bin -v ./...
 
-bench: ## Compare with a script around cosign, a scanner and crane; prints requests and ratios
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./test/bench
+bench: ## Compare with scripts and plain handlers, queue a backlog, drain it with replicas (docs/performance.md)
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 90m ./test/bench
 
 fuzz: ## Fuzz every decoder for FUZZTIME each
 	@set -e; for t in $$(grep -rl --include='*_test.go' '^func Fuzz' . ); do \

@@ -19,8 +19,12 @@ import (
 )
 
 // failpointVariable names the step at which the process ends, and which time
-// it is reached, from 1: STEP or STEP:N.
-const failpointVariable = "GATEKEEPER_FAILPOINT"
+// it is reached, from 1: STEP or STEP:N. With the value trace the process ends
+// at none and prints those that it reaches.
+const (
+	failpointVariable = "GATEKEEPER_FAILPOINT"
+	failpointTrace    = "trace"
+)
 
 // Failpoints prints the steps at which a process can be made to end.
 func Failpoints(w io.Writer) error {
@@ -33,8 +37,11 @@ func Failpoints(w io.Writer) error {
 // environment is reached.
 func failpoint() func(step string) {
 	step, times, _ := strings.Cut(os.Getenv(failpointVariable), ":")
-	if step == "" {
+	switch step {
+	case "":
 		return nil
+	case failpointTrace:
+		return func(reached string) { fmt.Fprintln(os.Stderr, "reached", reached) }
 	}
 	n, err := strconv.ParseInt(times, 10, 64)
 	if err != nil {

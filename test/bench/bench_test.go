@@ -18,8 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,8 +57,6 @@ spec:
 const withScan = `  vulnerabilities:
     deny: [{severity: critical, fixed: true}]
 `
-
-func TestMain(m *testing.M) { harness.Main(m) }
 
 // stack is the gatekeeper between two registries, with a database.
 func stack(b *testing.B, rules string) *harness.Stack {
@@ -336,50 +332,4 @@ func BenchmarkSustainedPushes(b *testing.B) {
 			b.ReportMetric(float64(rules.n)/ours.Seconds(), "images/s")
 		})
 	}
-}
-
-// BenchmarkAcceptedNotifications measures how many notifications a second are
-// accepted, durably, over 16 connections.
-func BenchmarkAcceptedNotifications(b *testing.B) {
-	s := harness.NewStack(b, fmt.Sprintf(policyText, ""))
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
-	const n = 4000
-	var id atomic.Int64
-	start := time.Now()
-	var wg sync.WaitGroup
-	for range 16 {
-		wg.Go(func() {
-			for i := id.Add(1); i <= n; i = id.Add(1) {
-				if err := notify(b.Context(), client, s, i); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(n/time.Since(start).Seconds(), "notifications/s")
-}
-
-func notify(ctx context.Context, client *http.Client, s *harness.Stack, i int64) error {
-	// Nothing matches, so that what is measured is the intake.
-	body := fmt.Sprintf(`{"events":[{"id":"bench-%d","timestamp":"2026-11-20T08:00:00Z","action":"push","target":{
-		"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"sha256:%064x","repository":"bench/app","tag":"sha256-%064x.sig"},
-		"request":{"method":"PUT","useragent":"docker"}}]}`, i, i, i)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Webhooks+"/webhooks/staging", strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/vnd.docker.distribution.events.v2+json")
-	req.Header.Set("Authorization", "Bearer "+harness.WebhookSecret)
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	if resp.StatusCode != http.StatusAccepted {
-		err = errors.Join(err, fmt.Errorf("status %s", resp.Status))
-	}
-	return errors.Join(err, resp.Body.Close())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/test/harness"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
@@ -143,16 +144,34 @@ func signatureTag(digest string) string {
 	return strings.Replace(digest, ":", "-", 1) + ".sig"
 }
 
-// copyTag copies one manifest with its blobs under another name.
+// copyTag copies a manifest, or an index with its manifests, with all blobs
+// under another name.
 func copyTag(t *testing.T, from, to string) {
 	t.Helper()
 	source, err := name.ParseReference(from, name.Insecure)
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := remote.Image(source, remote.WithContext(t.Context()))
+	target, err := name.ParseReference(to, name.Insecure)
 	if err != nil {
 		t.Fatal(err)
 	}
-	harness.PushImage(t, to, img)
+	found, err := remote.Get(source, remote.WithContext(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.MediaType.IsIndex() {
+		var index v1.ImageIndex
+		if index, err = found.ImageIndex(); err == nil {
+			err = remote.WriteIndex(target, index, remote.WithContext(t.Context()))
+		}
+	} else {
+		var img v1.Image
+		if img, err = found.Image(); err == nil {
+			err = remote.Write(target, img, remote.WithContext(t.Context()))
+		}
+	}
+	if err != nil {
+		t.Fatalf("copy %s to %s: %v", from, to, err)
+	}
 }

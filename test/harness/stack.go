@@ -35,6 +35,12 @@ type Stack struct {
 	Dir             string
 	Keys            KeyPair
 	Process         *Process
+
+	// What may be set before Configure and Serve.
+	Program  string   // the product; built from this tree when empty
+	Env      []string // for the product, in addition to the test's
+	Storage  string   // the journal's URL; a SQLite file in Dir when empty
+	Settings string   // more of the configuration, as YAML
 }
 
 // KeyPair is where a key pair is kept.
@@ -72,7 +78,7 @@ func (s *Stack) Configure(tb testing.TB, policy string) {
 	s.Write(tb, "gatekeeper.yaml", fmt.Sprintf(`apiVersion: gatekeeper/v1alpha1
 kind: Configuration
 listen: {webhooks: "127.0.0.1:0", admin: "127.0.0.1:0"}
-storage: {url: "sqlite://%[1]s/gatekeeper.db"}
+storage: {%[4]s}
 registries:
   - name: staging
     url: http://%[2]s
@@ -80,7 +86,14 @@ registries:
   - name: golden
     url: http://%[3]s
 policies: "%[1]s/policies"
-`, s.Dir, s.Staging, s.Golden))
+%[5]s`, s.Dir, s.Staging, s.Golden, s.storage(), s.Settings))
+}
+
+func (s *Stack) storage() string {
+	if s.Storage == "" {
+		return fmt.Sprintf(`url: "sqlite://%s"`, s.Path("gatekeeper.db"))
+	}
+	return fmt.Sprintf(`url: %q, dir: %q`, s.Storage, s.Dir)
 }
 
 // Judge asks for a judgement of an image without effect, and returns the
@@ -102,8 +115,13 @@ func (s *Stack) Judge(tb testing.TB, image string) string {
 type Addresses struct{ Webhooks, Admin string }
 
 // Serve starts a gatekeeper with a configuration and waits until it listens.
-// Another program before it in its command line becomes it in the end.
-func Serve(tb testing.TB, config string, before ...string) (*Process, Addresses) {
+func Serve(tb testing.TB, config string) (*Process, Addresses) {
+	tb.Helper()
+	return serve(tb, config, nil, Gatekeeper(tb))
+}
+
+// serve runs a command line that ends with the product, to which it adds.
+func serve(tb testing.TB, config string, env []string, program ...string) (*Process, Addresses) {
 	tb.Helper()
 	find := func(line string) (string, bool) {
 		if !strings.Contains(line, `"msg":"listening"`) {
@@ -111,8 +129,8 @@ func Serve(tb testing.TB, config string, before ...string) (*Process, Addresses)
 		}
 		return line, true
 	}
-	args := append(slices.Clone(before), Gatekeeper(tb), "serve", "--config", config, "--log-format", "json")
-	process, line := Start(tb, find, nil, args[0], args[1:]...)
+	args := append(slices.Clone(program), "serve", "--config", config, "--log-format", "json")
+	process, line := Start(tb, find, env, args[0], args[1:]...)
 	var at Addresses
 	if err := json.Unmarshal([]byte(line), &at); err != nil {
 		tb.Fatalf("read the line that names the addresses: %v\n%s", err, line)
@@ -126,11 +144,15 @@ func (s *Stack) Serve(tb testing.TB) {
 	s.ServeWith(tb)
 }
 
-// ServeWith starts the gatekeeper with another program before it.
+// ServeWith starts the gatekeeper with another program before it in its
+// command line, which becomes it in the end.
 func (s *Stack) ServeWith(tb testing.TB, before ...string) {
 	tb.Helper()
+	if s.Program == "" {
+		s.Program = Gatekeeper(tb)
+	}
 	var at Addresses
-	s.Process, at = Serve(tb, s.Path("gatekeeper.yaml"), before...)
+	s.Process, at = serve(tb, s.Path("gatekeeper.yaml"), s.Env, append(slices.Clone(before), s.Program)...)
 	s.Webhooks, s.Admin = at.Webhooks, at.Admin
 	target, err := url.Parse(s.Webhooks)
 	if err != nil {

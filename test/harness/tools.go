@@ -75,19 +75,32 @@ func installTool(ctx context.Context, module string) (string, error) {
 	return path, os.Rename(filepath.Join(work, filepath.Base(importPath)), path)
 }
 
-// binary is the product, built once from this tree.
-var binary struct { //nolint:gochecknoglobals // one build for all tests
+// binaries are the product, built once from this tree for each set of build
+// tags.
+var binaries = struct { //nolint:gochecknoglobals // one build for all tests
 	sync.Mutex
-	path string
-}
+	built map[string]string
+}{built: map[string]string{}}
 
 // Gatekeeper returns the path of the product's binary.
 func Gatekeeper(tb testing.TB) string {
 	tb.Helper()
-	binary.Lock()
-	defer binary.Unlock()
-	if binary.path != "" {
-		return binary.path
+	return gatekeeperWith(tb, "")
+}
+
+// Killable returns the path of a binary of the product that kills itself where
+// the environment variable GATEKEEPER_FAILPOINT says.
+func Killable(tb testing.TB) string {
+	tb.Helper()
+	return gatekeeperWith(tb, "failpoint")
+}
+
+func gatekeeperWith(tb testing.TB, tags string) string {
+	tb.Helper()
+	binaries.Lock()
+	defer binaries.Unlock()
+	if path, ok := binaries.built[tags]; ok {
+		return path
 	}
 	dir, err := os.MkdirTemp("", "gatekeeper-e2e-") //nolint:usetesting // outlives the test that builds it
 	if err != nil {
@@ -101,12 +114,12 @@ func Gatekeeper(tb testing.TB) string {
 		tb.Fatalf("find the module of gatekeeper: %v", err)
 	}
 	path := filepath.Join(dir, "gatekeeper")
-	build := exec.CommandContext(tb.Context(), "go", "build", "-o", path, module+"/cmd/gatekeeper")
+	build := exec.CommandContext(tb.Context(), "go", "build", "-tags", tags, "-o", path, module+"/cmd/gatekeeper")
 	build.Dir = strings.TrimSpace(string(root))
 	if out, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("build gatekeeper: %v\n%s", err, out)
 	}
-	binary.path = path
+	binaries.built[tags] = path
 	return path
 }
 
@@ -120,7 +133,7 @@ func Main(m *testing.M) {
 // Clean removes what was built for the tests, for those whose TestMain does
 // more than Main.
 func Clean() {
-	if binary.path != "" {
-		_ = os.RemoveAll(filepath.Dir(binary.path))
+	for _, path := range binaries.built {
+		_ = os.RemoveAll(filepath.Dir(path))
 	}
 }
