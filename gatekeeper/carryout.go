@@ -169,6 +169,62 @@ func (g *Gate) move(ctx context.Context, d Decision, s policy.Subject, to policy
 	return refs, nil
 }
 
+// recordWritten puts on record what a promotion wrote before it was
+// interrupted: no golden tag points to an image that the history does not know.
+func (g *Gate) recordWritten(ctx context.Context, p Push) error {
+	d, err := g.History.LastDecision(ctx, p.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the last decision about push %d: %w", p.ID, err)
+	}
+	for _, r := range d.approved() {
+		if err := g.recordTags(ctx, d, p.Digest, *r.Promotion); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Gate) recordTags(ctx context.Context, d Decision, digest string, to policy.Promotion) error {
+	tags := d.unwritten(to)
+	if len(tags) == 0 {
+		return nil
+	}
+	release, err := g.turn(ctx, to)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var written []GoldenReference
+	for _, tag := range tags {
+		now, err := g.Resolver.Resolve(ctx, to.Registry, to.Repository, tag)
+		switch {
+		case errors.Is(err, ErrNotFound), err == nil && now.Digest != digest:
+			continue
+		case err != nil:
+			return fmt.Errorf("resolve %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
+		}
+		last, found, err := g.History.Golden(ctx, to.Registry, to.Repository, tag)
+		if err != nil {
+			return fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
+		}
+		if !found || last.Digest != digest {
+			written = append(written, GoldenReference{
+				Registry: to.Registry, Repository: to.Repository, Tag: tag, Digest: digest, PushID: d.Push.ID, At: g.Now(),
+			})
+		}
+	}
+	if len(written) == 0 {
+		return nil
+	}
+	if err := g.Ledger.RecordGolden(ctx, d.ID, written); err != nil {
+		return fmt.Errorf("record the promotion to %s/%s: %w", to.Registry, to.Repository, err)
+	}
+	return nil
+}
+
 // unwritten lists the tags and channels of a promotion that are not on record
 // for the decision.
 func (d *Decision) unwritten(to policy.Promotion) []string {
@@ -187,7 +243,7 @@ func (g *Gate) free(ctx context.Context, p Push, to policy.Promotion, tags []str
 		switch {
 		case err != nil:
 			return nil, "", fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
-		case found && last.PushID > p.ID && last.Digest != p.Digest:
+		case found && last.newerThan(p) && last.Digest != p.Digest:
 			held = fmt.Sprintf("a newer push already holds the golden tag %s: %s", tag, last.Digest)
 		default:
 			free = append(free, tag)

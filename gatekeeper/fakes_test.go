@@ -258,13 +258,17 @@ func (w *world) Turn(_ context.Context, key string) (func(), error) {
 	return func() { note("end of " + key) }, w.fail["turn"]
 }
 
-func (w *world) Resolve(_ context.Context, _, repository, tag string) (gatekeeper.Descriptor, error) {
+func (w *world) Resolve(_ context.Context, registry, repository, tag string) (gatekeeper.Descriptor, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.fail["resolve"]; err != nil {
 		return gatekeeper.Descriptor{}, err
 	}
-	d, ok := w.tags[repository+":"+tag]
+	tags := w.tags
+	if registry == "golden" {
+		tags = w.golden
+	}
+	d, ok := tags[repository+":"+tag]
 	if !ok {
 		return gatekeeper.Descriptor{}, fmt.Errorf("resolve: %w", gatekeeper.ErrNotFound)
 	}

@@ -214,6 +214,9 @@ func (g *Gate) record(ctx context.Context, d Decision) (_ Decision, known bool, 
 }
 
 func (g *Gate) supersede(ctx context.Context, p Push, note string) (Progress, error) {
+	if err := g.recordWritten(ctx, p); err != nil {
+		return Progress{}, err
+	}
 	d := g.newDecision(p)
 	d.Verdict, d.Note = policy.VerdictSuperseded, note
 	d, known, err := g.record(ctx, d)

@@ -113,3 +113,31 @@ func TestALargeImageIsJudgedApart(t *testing.T) {
 		t.Errorf("check: %v %v", d.Verdict, err)
 	}
 }
+
+// A promotion that was interrupted between its tag and the record of it, and
+// then overtaken, leaves no golden tag that the history does not know.
+func TestAnOvertakenPromotionIsOnRecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sign("a")
+	p := w.push("team-a/app", "v1", "a")
+	w.fail["golden"] = errOutage
+	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+		t.Fatal(err)
+	}
+	w.fail["golden"] = nil
+	w.wantGolden(map[string]string{"team-a/app:v1": "a"})
+	w.history = nil // it was not stored
+	for i := range w.decisions {
+		w.decisions[i].Golden = nil
+	}
+	w.push("team-a/app", "v1", "b")
+	for range 2 { // it is safe to repeat
+		if progress := w.process(p); progress.Verdict != policy.VerdictSuperseded {
+			t.Errorf("%+v", progress)
+		}
+	}
+	if len(w.history) != 1 || w.history[0].Digest != digest("a") || w.history[0].PushID != p.ID {
+		t.Errorf("on record: %+v", w.history)
+	}
+}

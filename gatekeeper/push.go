@@ -8,7 +8,7 @@ import (
 
 // Push is a push that the journal has accepted.
 type Push struct {
-	ID         int64     `json:"id"` // the journal's sequence number: a later push has a greater one
+	ID         int64     `json:"id"` // the journal's sequence number, in the order of arrival
 	Source     string    `json:"source"`
 	Repository string    `json:"repository"`
 	Tag        string    `json:"tag,omitempty"`    // empty when pushed by digest
@@ -16,13 +16,25 @@ type Push struct {
 	MediaType  string    `json:"mediaType,omitempty"`
 	Actor      string    `json:"actor,omitempty"`
 	ReceivedAt time.Time `json:"receivedAt"`
-	Attempt    int       `json:"attempt"` // how many times judging it failed with an error so far in a row
+	// PushedAt is when the push happened by the registry's clock, which tells
+	// which of two pushes is the newer one; zero when the registry says no
+	// time: then the order of arrival tells.
+	PushedAt time.Time `json:"pushedAt,omitzero"`
+	Attempt  int       `json:"attempt"` // how many times judging it failed with an error so far in a row
 
 	// Golden says that the push was promoted, completely: golden tags point,
 	// or pointed, to it. It is judged again without any effect.
 	Golden bool `json:"-"`
 	// Slow says that the push may take long without holding up others.
 	Slow bool `json:"-"`
+}
+
+// newerThan says that a golden tag was written for a newer push than this one.
+func (g GoldenReference) newerThan(p Push) bool {
+	if !g.PushedAt.Equal(p.PushedAt) {
+		return g.PushedAt.After(p.PushedAt)
+	}
+	return g.PushID > p.ID
 }
 
 // Progress says what became of one attempt to process a push.
@@ -65,5 +77,6 @@ type GoldenReference struct {
 	Tag        string    `json:"tag"`
 	Digest     string    `json:"digest"`
 	PushID     int64     `json:"pushID"`
+	PushedAt   time.Time `json:"-"` // as that of the push
 	At         time.Time `json:"at"`
 }

@@ -36,6 +36,8 @@ func (p *Push) Validate() error {
 		return errors.New("neither tag nor digest")
 	case len(p.EventID) > maxText:
 		return errors.New("the id is too long")
+	case p.EventID != printable(p.EventID):
+		return errors.New("the id has characters that cannot be printed")
 	}
 	p.Actor, p.MediaType = printable(p.Actor), printable(p.MediaType)
 	return nil

@@ -39,7 +39,7 @@ func (j *Journal) putRight(ctx context.Context) error {
 		}
 		if ahead > 0 {
 			j.deps.Log.WarnContext(ctx, "a clock was ahead: pushes from the future are taken for pushes of now", slog.Int64("pushes", ahead))
-			err := tx.exec(ctx, "UPDATE pushes SET received_at = "+e.unixNano(0)+" WHERE id > (SELECT coalesce(max(id), 0) FROM pushes) - ? AND received_at > "+e.unixNano(clockSkew), recentPushes)
+			err := tx.exec(ctx, "UPDATE pushes SET received_at = "+e.unixNano(0)+", order_at = CASE WHEN order_at > "+e.unixNano(0)+" THEN "+e.unixNano(0)+" ELSE order_at END WHERE id > (SELECT coalesce(max(id), 0) FROM pushes) - ? AND received_at > "+e.unixNano(clockSkew), recentPushes)
 			if err != nil {
 				return fmt.Errorf("put pushes from the future right: %w", err)
 			}

@@ -109,19 +109,23 @@ func (j *Journal) RecordGolden(ctx context.Context, decision int64, refs []gatek
 	})
 }
 
-const goldenColumns = "registry, repository, tag, digest, push_id, at"
+// goldenColumns are what scanGolden reads of golden g.
+const goldenColumns = "g.registry, g.repository, g.tag, g.digest, g.push_id, g.at, coalesce((SELECT p.order_at FROM pushes p WHERE p.id = g.push_id), 0)"
 
 func scanGolden(r row, extra ...any) (gatekeeper.GoldenReference, error) {
 	var g gatekeeper.GoldenReference
-	var at int64
-	err := r.Scan(append([]any{&g.Registry, &g.Repository, &g.Tag, &g.Digest, &g.PushID, &at}, extra...)...)
+	var at, orderAt int64
+	err := r.Scan(append([]any{&g.Registry, &g.Repository, &g.Tag, &g.Digest, &g.PushID, &at, &orderAt}, extra...)...)
 	g.At = time.Unix(0, at).UTC()
+	if orderAt != 0 {
+		g.PushedAt = time.Unix(0, orderAt).UTC()
+	}
 	return g, err
 }
 
 // Golden implements gatekeeper.History.
 func (j *Journal) Golden(ctx context.Context, registry, repository, tag string) (gatekeeper.GoldenReference, bool, error) {
-	g, err := scanGolden(j.engine.row(ctx, "SELECT "+goldenColumns+` FROM golden
+	g, err := scanGolden(j.engine.row(ctx, "SELECT "+goldenColumns+` FROM golden g
 		WHERE registry = ? AND repository = ? AND tag = ? ORDER BY id DESC LIMIT 1`, registry, repository, tag))
 	if errors.Is(err, sql.ErrNoRows) {
 		return g, false, nil
@@ -213,7 +217,7 @@ func (j *Journal) list(ctx context.Context, where string, args []any, limit int)
 		return list, err
 	}
 	ids := slices.Collect(maps.Keys(at))
-	query = "SELECT " + goldenColumns + ", decision_id FROM golden WHERE decision_id IN (" + valuesOf("?", len(ids)) + ") ORDER BY id"
+	query = "SELECT " + goldenColumns + ", decision_id FROM golden g WHERE decision_id IN (" + valuesOf("?", len(ids)) + ") ORDER BY id"
 	return list, j.engine.each(ctx, query, anys(ids), func(r row) error {
 		var decision int64
 		g, err := scanGolden(r, &decision)

@@ -36,6 +36,10 @@ type engine interface {
 	// locked makes a query that reads rows to change them wait for other
 	// transactions that change the same.
 	locked(query string) string
+	// table makes a table of columns, named v, for the FROM of a query.
+	table(c columns) (sql string, args []any)
+	// place gives jobs their ranks, and pushes their jobs.
+	place(ctx context.Context, tx db, jobs, ranks, pushes []int64) error
 	// rank is an expression for the time that puts a job at a place of the
 	// queue; n is an expression for a number of seconds since 1970.
 	rank(n string) string

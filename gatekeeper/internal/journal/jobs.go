@@ -158,17 +158,13 @@ func (j *Journal) enqueue(ctx context.Context, tx db, pushes []int64, at func(i 
 	if err != nil {
 		return err
 	}
-	args := make([]any, 0, 3*len(ids))
-	for i, push := range pushes {
-		args = append(args, ids[i], at(i).rank, push)
+	ranks := make([]int64, len(ids))
+	for i := range ids {
+		ranks[i] = at(i).rank
 	}
-	values := "(VALUES " + valuesOf("(CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint))", len(ids)) + ") AS v"
 	// A job that is due already waits in the order of the times it was due at.
-	if err := tx.exec(ctx, "UPDATE river_job SET scheduled_at = "+j.engine.rank("v.column2")+" FROM "+values+" WHERE river_job.id = v.column1", args...); err != nil {
-		return fmt.Errorf("rank jobs: %w", err)
-	}
-	if err := tx.exec(ctx, "UPDATE pushes SET job_id = v.column1 FROM "+values+" WHERE pushes.id = v.column3", args...); err != nil {
-		return fmt.Errorf("give pushes their jobs: %w", err)
+	if err := j.engine.place(ctx, tx, ids, ranks, pushes); err != nil {
+		return fmt.Errorf("place %d jobs: %w", len(ids), err)
 	}
 	return nil
 }

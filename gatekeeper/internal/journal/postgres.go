@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -202,7 +204,36 @@ func contended(err error) bool {
 	return ok && (pgErr.Code == "40001" || pgErr.Code == "40P01")
 }
 
+// aboutData says that what was to be stored is to blame, and not the storage
+// (PostgreSQL, appendix A, classes 22 and 23). SQLite takes any text.
+func aboutData(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(pgErr.Code, "22") || strings.HasPrefix(pgErr.Code, "23"))
+}
+
 func (p *postgres) locked(query string) string { return query + " FOR UPDATE" }
+
+// table implements engine. Arrays, unlike VALUES, leave the text of a query as
+// it is whatever their length, so that it is prepared once.
+func (p *postgres) table(c columns) (string, []any) {
+	var arrays, names []string
+	for i, column := range c {
+		kind := "text"
+		if _, numbers := column.([]int64); numbers {
+			kind = "bigint"
+		}
+		arrays = append(arrays, "CAST(? AS "+kind+"[])")
+		names = append(names, "column"+strconv.Itoa(i+1))
+	}
+	return "unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(names, ", ") + ")", c
+}
+
+// place implements engine, in one round trip.
+func (p *postgres) place(ctx context.Context, tx db, jobs, ranks, pushes []int64) error {
+	return tx.exec(ctx, `WITH v AS (SELECT * FROM unnest(CAST(? AS bigint[]), CAST(? AS bigint[]), CAST(? AS bigint[])) AS v(job, rank, push)),
+		ranked AS (UPDATE river_job SET scheduled_at = to_timestamp(v.rank) FROM v WHERE river_job.id = v.job)
+		UPDATE pushes SET job_id = v.job FROM v WHERE pushes.id = v.push`, jobs, ranks, pushes)
+}
 
 func (p *postgres) rank(n string) string { return "to_timestamp(" + n + ")" }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // pushColumns are what scanPush reads.
-const pushColumns = "id, source, repository, tag, digest, media_type, actor, received_at, attempt"
+const pushColumns = "id, source, repository, tag, digest, media_type, actor, received_at, order_at, attempt"
 
 // maxProblem bounds the text of an error that is kept with a push, in bytes.
 const maxProblem = 2048
@@ -21,16 +21,19 @@ const maxProblem = 2048
 // scanPush reads pushColumns, and extra for the columns that follow them.
 func scanPush(r row, extra ...any) (gatekeeper.Push, error) {
 	var p gatekeeper.Push
-	var receivedAt int64
-	dest := []any{&p.ID, &p.Source, &p.Repository, &p.Tag, &p.Digest, &p.MediaType, &p.Actor, &receivedAt, &p.Attempt}
+	var receivedAt, orderAt int64
+	dest := []any{&p.ID, &p.Source, &p.Repository, &p.Tag, &p.Digest, &p.MediaType, &p.Actor, &receivedAt, &orderAt, &p.Attempt}
 	err := r.Scan(append(dest, extra...)...)
 	p.ReceivedAt = time.Unix(0, receivedAt).UTC()
+	if orderAt != 0 {
+		p.PushedAt = time.Unix(0, orderAt).UTC()
+	}
 	return p, err
 }
 
 // bounded cuts a text to maxProblem, between characters.
 func bounded(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD") // PostgreSQL's text holds neither
 	if len(s) <= maxProblem {
 		return s
 	}
@@ -44,13 +47,13 @@ func bounded(s string) string {
 // Overtaken implements gatekeeper.Ledger. A newer push whose digest is not
 // known yet overtakes too: it looks at whatever the tag points to by then.
 func (j *Journal) Overtaken(ctx context.Context, p gatekeeper.Push) (gatekeeper.Push, bool, error) {
-	newer, err := scanPush(j.engine.row(ctx, "SELECT "+pushColumns+` FROM pushes
-		WHERE source = ? AND repository = ? AND tag = ? AND id > ? AND digest <> ? ORDER BY id DESC LIMIT 1`,
-		p.Source, p.Repository, p.Tag, p.ID, p.Digest))
+	by, err := scanPush(j.engine.row(ctx, "SELECT "+pushColumns+` FROM pushes n
+		WHERE source = ? AND repository = ? AND tag = ? AND digest <> ? AND (order_at, id) > (SELECT p.order_at, p.id FROM pushes p WHERE p.id = ?)
+		ORDER BY order_at DESC, id DESC LIMIT 1`, p.Source, p.Repository, p.Tag, p.Digest, p.ID))
 	if errors.Is(err, sql.ErrNoRows) {
 		return gatekeeper.Push{}, false, nil
 	}
-	return newer, err == nil, err
+	return by, err == nil, err
 }
 
 // SetDigest implements gatekeeper.History. A digest that is set stays.
@@ -71,7 +74,7 @@ func (j *Journal) Lookup(ctx context.Context, repository, tagOrDigest string) (g
 	var s gatekeeper.ImageStatus
 	var err error
 	s.Push, err = scanPush(j.engine.row(ctx, "SELECT "+pushColumns+", state, problem FROM pushes WHERE repository = ? AND "+
-		column+" = ? AND tag <> '' ORDER BY id DESC LIMIT 1", repository, tagOrDigest), &s.State, &s.Problem)
+		column+" = ? AND tag <> '' ORDER BY order_at DESC, id DESC LIMIT 1", repository, tagOrDigest), &s.State, &s.Problem)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, fmt.Errorf("no push of %s %s: %w", repository, tagOrDigest, gatekeeper.ErrNotFound)
 	}

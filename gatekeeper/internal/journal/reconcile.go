@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
@@ -43,15 +42,15 @@ func (j *Journal) reconcile(ctx context.Context, found []notifications.Push, new
 		return 0, nil
 	}
 	err = j.engine.intakeTx(ctx, func(tx db) error {
-		known, err := j.newest(ctx, tx, found)
+		known, err := j.lookUp(ctx, tx, found)
 		if err != nil {
 			return err
 		}
 		var unreported []notifications.Push
 		var failed []int64
 		for i, p := range found {
-			switch n := known[i]; {
-			case n.there && (newer(p, n) || n.digest == ""):
+			switch n := known[i].newest; {
+			case n.there && (newer(p, n) || n.digest == "" && n.open()):
 			case n.there && n.digest == p.Digest && n.state == string(policy.VerdictError):
 				failed = append(failed, n.id)
 			case !n.there, n.digest != p.Digest, n.state == string(policy.VerdictSuperseded):
@@ -59,58 +58,21 @@ func (j *Journal) reconcile(ctx context.Context, found []notifications.Push, new
 			}
 		}
 		in := &intake{journal: j, tx: tx, priority: priorityReconcile}
-		receipt, err := in.accept(ctx, unreported)
+		in.add(unreported)
+		receipts, err := in.take(ctx)
 		if err != nil {
 			return err
 		}
-		missed = receipt.Accepted
-		if err := in.finish(ctx); err != nil || len(failed) == 0 {
-			return err
+		missed = receipts[0].Accepted
+		if len(failed) == 0 {
+			return nil
 		}
-		query := j.engine.locked("SELECT id, job_id FROM pushes WHERE id IN (" + valuesOf("?", len(failed)) + ") AND state = 'error' ORDER BY id")
-		_, err = j.hurry(ctx, tx, somethingElse(), query, anys(failed)...)
+		table, args := j.engine.table(columns{failed})
+		query := j.engine.locked("SELECT id, job_id FROM pushes WHERE id IN (SELECT column1 FROM " + table + ") AND state = 'error' ORDER BY id")
+		_, err = j.hurry(ctx, tx, somethingElse(), query, args...)
 		return err
 	})
 	return missed, err
-}
-
-// newestPush is the newest push of a tag.
-type newestPush struct {
-	there      bool
-	id         int64
-	digest     string // empty: not resolved yet; it will be what the tag points to
-	state      string
-	receivedAt int64
-}
-
-// newest finds the newest push of each push's tag.
-func (j *Journal) newest(ctx context.Context, on db, found []notifications.Push) ([]newestPush, error) {
-	if len(found) == 0 {
-		return nil, nil
-	}
-	args := make([]any, 0, 4*len(found))
-	for i, p := range found {
-		args = append(args, int64(i), p.Source, p.Repository, p.Tag)
-	}
-	query := `
-		SELECT v.column1, p.id, p.digest, p.state, p.received_at FROM (VALUES ` + valuesOf("(CAST(? AS bigint), CAST(? AS text), CAST(? AS text), CAST(? AS text))", len(found)) + `) AS v
-		LEFT JOIN pushes p ON p.id = (
-		  SELECT max(q.id) FROM pushes q WHERE q.source = v.column2 AND q.repository = v.column3 AND q.tag = v.column4)`
-	known := make([]newestPush, len(found))
-	err := on.each(ctx, query, args, func(r row) error {
-		var i int64
-		var id, receivedAt sql.NullInt64
-		var digest, state sql.NullString
-		if err := r.Scan(&i, &id, &digest, &state, &receivedAt); err != nil {
-			return err
-		}
-		known[i] = newestPush{there: id.Valid, id: id.Int64, digest: digest.String, state: state.String, receivedAt: receivedAt.Int64}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for %d pushes: %w", len(found), err)
-	}
-	return known, nil
 }
 
 // LookAgain has the pushes of a source that wait for evidence looked at, since

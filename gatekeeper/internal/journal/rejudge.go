@@ -41,7 +41,7 @@ const hurryBatch = 500
 // for, and has those looked at that choose has a reason for.
 func (j *Journal) hurryPages(ctx context.Context, where string, args []any, choose func(candidate) (why reason, yes bool)) (n int, err error) {
 	query := `SELECT id, source, repository, tag, state, judged_by FROM pushes p WHERE ` + where + ` AND tag <> '' AND id > ?
-		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id > p.id)
+		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND ` + newer("q", "p") + `)
 		ORDER BY id LIMIT ?`
 	for last := int64(0); ; {
 		chosen, seen := map[reason][]int64{}, 0
@@ -75,8 +75,8 @@ func (j *Journal) hurryPages(ctx context.Context, where string, args []any, choo
 
 func (j *Journal) hurryThese(ctx context.Context, why reason, ids []int64) (n int, err error) {
 	err = j.engine.inTx(ctx, func(tx db) error {
-		query := j.engine.locked("SELECT id, job_id FROM pushes WHERE id IN (" + valuesOf("?", len(ids)) + ") ORDER BY id")
-		n, err = j.hurry(ctx, tx, why, query, anys(ids)...)
+		table, args := j.engine.table(columns{ids})
+		n, err = j.hurry(ctx, tx, why, j.engine.locked("SELECT id, job_id FROM pushes WHERE id IN (SELECT column1 FROM "+table+") ORDER BY id"), args...)
 		return err
 	})
 	return n, err

@@ -138,6 +138,20 @@ func (s *sqlite) intakeTx(ctx context.Context, f func(db) error) error { return 
 // locked implements engine: there is one transaction at a time.
 func (s *sqlite) locked(query string) string { return query }
 
+func (s *sqlite) table(c columns) (string, []any) { return c.asValues() }
+
+func (s *sqlite) place(ctx context.Context, tx db, jobs, ranks, pushes []int64) error {
+	for i, job := range jobs { // no round trip for each
+		if err := tx.exec(ctx, "UPDATE river_job SET scheduled_at = "+s.rank("?")+" WHERE id = ?", ranks[i], job); err != nil {
+			return err
+		}
+		if err := tx.exec(ctx, "UPDATE pushes SET job_id = ? WHERE id = ?", job, pushes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *sqlite) rank(n string) string {
 	return "strftime('%Y-%m-%d %H:%M:%f', " + n + ", 'unixepoch')" // as River writes it
 }

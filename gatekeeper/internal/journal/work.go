@@ -416,7 +416,7 @@ func wakeable(state string) bool {
 // of its tag and is not golden. It returns how many.
 func (j *Journal) Wake(ctx context.Context, source, repository, digest string) (n int, err error) {
 	err = j.engine.inTx(ctx, func(tx db) error {
-		n, err = j.wake(ctx, tx, source, repository, digest)
+		n, err = j.wake(ctx, tx, []subject{{source, repository, digest}})
 		return err
 	})
 	if err != nil {
@@ -425,12 +425,25 @@ func (j *Journal) Wake(ctx context.Context, source, repository, digest string) (
 	return n, nil
 }
 
-func (j *Journal) wake(ctx context.Context, tx db, source, repository, digest string) (int, error) {
+// subject is what evidence is about.
+type subject struct{ source, repository, digest string }
+
+// wake is Wake for several subjects, whose pushes it locks in order.
+func (j *Journal) wake(ctx context.Context, tx db, of []subject) (int, error) {
+	if len(of) == 0 {
+		return 0, nil
+	}
+	var source, repository, digest []string
+	for _, s := range of {
+		source, repository, digest = append(source, s.source), append(repository, s.repository), append(digest, s.digest)
+	}
+	table, args := j.engine.table(columns{source, repository, digest})
 	return j.hurry(ctx, tx, evidenceArrived(), j.engine.locked(`
-		SELECT id, job_id FROM pushes p WHERE source = ? AND repository = ? AND digest = ? AND tag <> ''
-		AND state IN ('queued', 'judging', 'retrying', 'pending', 'rejected', 'error')
-		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id > p.id)
-		ORDER BY id`), source, repository, digest)
+		SELECT p.id, p.job_id FROM pushes p WHERE p.id IN (
+		  SELECT o.id FROM `+table+` JOIN pushes o ON o.source = v.column1 AND o.repository = v.column2 AND o.digest = v.column3)
+		AND p.tag <> '' AND p.state IN ('queued', 'judging', 'retrying', 'pending', 'rejected', 'error')
+		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND `+newer("q", "p")+`)
+		ORDER BY p.id`), args...)
 }
 
 // reason is why a push is looked at before its time.
@@ -473,9 +486,10 @@ func (j *Journal) hurry(ctx context.Context, tx db, why reason, query string, ar
 		}
 	}
 	if len(waiting) > 0 {
+		table, args := j.engine.table(columns{waiting})
 		err := tx.exec(ctx, "UPDATE river_job SET state = 'available', priority = CASE WHEN priority < ? THEN priority ELSE ? END, scheduled_at = "+
-			j.engine.rank("0")+" WHERE state IN ('available', 'scheduled', 'retryable') AND id IN ("+valuesOf("?", len(waiting))+")",
-			append([]any{why.priority, why.priority}, anys(waiting)...)...)
+			j.engine.rank("0")+" WHERE state IN ('available', 'scheduled', 'retryable') AND id IN (SELECT column1 FROM "+table+")",
+			append([]any{why.priority, why.priority}, args...)...)
 		if err != nil {
 			return 0, err
 		}
@@ -483,9 +497,10 @@ func (j *Journal) hurry(ctx context.Context, tx db, why reason, query string, ar
 	if err := j.enqueue(ctx, tx, jobless, func(int) place { return place{lane: laneFast, priority: why.priority} }); err != nil {
 		return 0, err
 	}
-	these := " WHERE id IN (" + valuesOf("?", len(all)) + ")"
+	table, args := j.engine.table(columns{all})
+	these := " WHERE id IN (SELECT column1 FROM " + table + ")"
 	if !why.wakes {
-		return len(all), tx.exec(ctx, "UPDATE pushes SET rechecks = rechecks + 1"+these, anys(all)...)
+		return len(all), tx.exec(ctx, "UPDATE pushes SET rechecks = rechecks + 1"+these, args...)
 	}
-	return len(all), tx.exec(ctx, "UPDATE pushes SET wakes = wakes + 1, woken_at = ?"+these, append([]any{j.deps.Now().UnixNano()}, anys(all)...)...)
+	return len(all), tx.exec(ctx, "UPDATE pushes SET wakes = wakes + 1, woken_at = ?"+these, append([]any{j.deps.Now().UnixNano()}, args...)...)
 }

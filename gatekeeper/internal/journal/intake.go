@@ -1,0 +1,333 @@
+package journal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/notifications"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// intake is one transaction of accepted pushes. Whatever their number, it asks
+// the database the same few questions.
+type intake struct {
+	journal  *Journal
+	tx       db
+	priority int // of their jobs; priorityFresh when zero
+	groups   []int
+	pushes   []notifications.Push
+
+	now    time.Time
+	known  []knownPush
+	newest map[tagKey]*newestPush
+	events map[eventKey]bool
+	waits  map[repositoryKey]int64 // pushes of a repository that wait for a worker
+	fresh  []freshPush
+}
+
+type (
+	repositoryKey struct{ source, repository string }
+	tagKey        struct{ source, repository, tag string }
+	eventKey      struct{ source, id string }
+)
+
+// freshPush is one that is stored.
+type freshPush struct {
+	push    notifications.Push
+	orderAt int64
+	subject string // that it is evidence for; empty: it gets a job
+	rank    int64
+	hurries bool // older pushes of its tag wait
+}
+
+// add adds the pushes of one caller.
+func (in *intake) add(pushes []notifications.Push) {
+	in.groups = append(in.groups, len(pushes))
+	in.pushes = append(in.pushes, pushes...)
+}
+
+// take stores the pushes that are new, queues their jobs, and says for each
+// caller how many were.
+func (in *intake) take(ctx context.Context) ([]notifications.Receipt, error) {
+	if err := in.look(ctx); err != nil {
+		return nil, err
+	}
+	receipts := make([]notifications.Receipt, len(in.groups))
+	i := 0
+	for group, n := range in.groups {
+		for range n {
+			isNew, err := in.decide(ctx, i)
+			if err != nil {
+				return nil, err
+			}
+			if isNew {
+				receipts[group].Accepted++
+			} else {
+				receipts[group].Duplicates++
+			}
+			i++
+		}
+	}
+	return receipts, in.store(ctx)
+}
+
+// look reads what is known about the pushes.
+func (in *intake) look(ctx context.Context) (err error) {
+	in.now = in.journal.deps.Now()
+	if in.known, err = in.journal.lookUp(ctx, in.tx, in.pushes); err != nil {
+		return err
+	}
+	in.newest, in.events, in.waits = map[tagKey]*newestPush{}, map[eventKey]bool{}, map[repositoryKey]int64{}
+	for i, p := range in.pushes {
+		k := in.known[i]
+		in.newest[tagKey{p.Source, p.Repository, p.Tag}] = &k.newest
+		in.waits[repositoryKey{p.Source, p.Repository}] = k.waits
+		if k.event {
+			in.events[eventKey{p.Source, p.EventID}] = true
+		}
+	}
+	return nil
+}
+
+// decide says whether a push is new, and remembers it for those after it.
+func (in *intake) decide(ctx context.Context, i int) (isNew bool, err error) {
+	p := in.pushes[i]
+	newest := in.newest[tagKey{p.Source, p.Repository, p.Tag}]
+	event := eventKey{p.Source, p.EventID}
+	if p.EventID != "" && in.events[event] {
+		return false, nil
+	}
+	f := freshPush{push: p, orderAt: in.orderAt(p, *newest)}
+	if newest.says(p) {
+		return false, in.adopt(ctx, newest, f)
+	}
+	if p.EventID != "" {
+		in.events[event] = true
+	}
+	var isEvidence bool
+	if f.subject, isEvidence = subjectTag(p.Tag); !isEvidence {
+		at := repositoryKey{p.Source, p.Repository}
+		f.rank = in.waits[at]
+		in.waits[at]++
+		f.hurries = newest.there && p.Tag != ""
+	}
+	if f.orderAt >= newest.orderAt {
+		state := stateQueued
+		if isEvidence {
+			state = stateDone
+		}
+		*newest = newestPush{
+			there: true, digest: p.Digest, state: state, eventID: p.EventID, orderAt: f.orderAt, receivedAt: in.now.UnixNano(),
+		}
+	}
+	in.fresh = append(in.fresh, f)
+	return true, nil
+}
+
+// orderAt is what a push is put in order by. The registry's clock tells, but it
+// cannot be ahead of the arrival; a registry that says no time is believed to
+// report in order.
+func (in *intake) orderAt(p notifications.Push, newest newestPush) int64 {
+	if p.Time.IsZero() {
+		return newest.orderAt
+	}
+	return min(p.Time.UnixNano(), in.now.UnixNano())
+}
+
+// adopt notes that the newest push of a tag was reported again: under an event
+// of its own when it was found by looking at the registry.
+func (in *intake) adopt(ctx context.Context, newest *newestPush, f freshPush) error {
+	changes := newest.eventID == "" && f.push.EventID != "" || f.orderAt > newest.orderAt
+	if newest.id == 0 || !changes {
+		return nil
+	}
+	newest.eventID, newest.orderAt = cmp.Or(newest.eventID, f.push.EventID), max(newest.orderAt, f.orderAt)
+	err := in.tx.exec(ctx, "UPDATE pushes SET event_id = ?, order_at = ? WHERE id = ?", newest.eventID, newest.orderAt, newest.id)
+	if err != nil {
+		return fmt.Errorf("note the event of push %d: %w", newest.id, err)
+	}
+	if f.push.EventID != "" && newest.eventID == f.push.EventID {
+		in.events[eventKey{f.push.Source, f.push.EventID}] = true
+	}
+	return nil
+}
+
+// store writes the new pushes and what follows from them.
+func (in *intake) store(ctx context.Context) error {
+	if len(in.fresh) == 0 {
+		return nil
+	}
+	ids, err := in.insert(ctx)
+	if err != nil {
+		return err
+	}
+	var queued, hurrying []int64
+	var ranks []int64
+	for i, f := range in.fresh {
+		if f.subject != "" {
+			continue
+		}
+		queued, ranks = append(queued, ids[i]), append(ranks, f.rank)
+		if f.hurries {
+			hurrying = append(hurrying, ids[i])
+		}
+	}
+	priority := cmp.Or(in.priority, priorityFresh)
+	if err := in.journal.enqueue(ctx, in.tx, queued, func(i int) place { return place{laneFast, priority, ranks[i]} }); err != nil {
+		return err
+	}
+	if err := in.hurryOvertaken(ctx, hurrying); err != nil {
+		return err
+	}
+	return in.wakeSubjects(ctx)
+}
+
+// insert writes the pushes, and returns their numbers in the same order.
+func (in *intake) insert(ctx context.Context) ([]int64, error) {
+	n := len(in.fresh)
+	at := make([]int64, n)
+	orderAt, receivedAt := make([]int64, n), make([]int64, n)
+	text := map[string][]string{}
+	for i, f := range in.fresh {
+		p, state := f.push, stateQueued
+		if f.subject != "" {
+			state = stateDone
+		}
+		at[i], orderAt[i], receivedAt[i] = int64(i), f.orderAt, in.now.UnixNano()
+		for name, value := range map[string]string{
+			"source": p.Source, "repository": p.Repository, "tag": p.Tag, "digest": p.Digest, "type": p.MediaType, "actor": p.Actor,
+			"event": p.EventID, "state": state,
+		} {
+			text[name] = append(text[name], value)
+		}
+	}
+	table, args := in.journal.engine.table(columns{
+		at, text["source"], text["repository"], text["tag"], text["digest"], text["type"], text["actor"], text["event"], receivedAt, text["state"], orderAt,
+	})
+	ids, err := numbers(ctx, in.tx, `
+		INSERT INTO pushes (source, repository, tag, digest, media_type, actor, event_id, received_at, state, order_at)
+		SELECT column2, column3, column4, column5, column6, column7, column8, column9, column10, column11 FROM `+table+`
+		ORDER BY column1 RETURNING id`, args)
+	if err != nil {
+		return nil, fmt.Errorf("store %d pushes: %w", n, err)
+	}
+	if len(ids) != n {
+		return nil, fmt.Errorf("store %d pushes: %d have numbers", n, len(ids))
+	}
+	slices.Sort(ids) // numbers are given in order, and may be returned in any
+	return ids, nil
+}
+
+// hurryOvertaken has the older pushes of the tags that still wait look again,
+// so that they end as superseded now and not at their deadline.
+func (in *intake) hurryOvertaken(ctx context.Context, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	table, args := in.journal.engine.table(columns{ids})
+	query := in.journal.engine.locked(`
+		SELECT p.id, p.job_id FROM pushes n JOIN pushes p ON p.source = n.source AND p.repository = n.repository AND p.tag = n.tag
+		WHERE n.id IN (SELECT column1 FROM ` + table + `) AND ` + newer("n", "p") + ` AND p.digest <> n.digest
+		AND p.state IN ('judging', 'retrying', 'pending') ORDER BY p.id`)
+	_, err := in.journal.hurry(ctx, in.tx, newerArrived(), query, args...)
+	return err
+}
+
+// wakeSubjects has what evidence arrived for looked at again.
+func (in *intake) wakeSubjects(ctx context.Context) error {
+	var of []subject
+	for _, f := range in.fresh {
+		if f.subject != "" {
+			of = append(of, subject{f.push.Source, f.push.Repository, f.subject})
+		}
+	}
+	_, err := in.journal.wake(ctx, in.tx, of)
+	return err
+}
+
+// newer is a condition: one push of a tag is newer than another.
+func newer(one, other string) string {
+	return "(" + one + ".order_at, " + one + ".id) > (" + other + ".order_at, " + other + ".id)"
+}
+
+// knownPush is what is known when a push is reported.
+type knownPush struct {
+	newest newestPush // of its tag
+	event  bool       // its event was seen
+	waits  int64      // pushes of its repository that wait for a worker
+}
+
+// newestPush is the newest push of a tag.
+type newestPush struct {
+	there      bool
+	id         int64  // 0: of this transaction
+	digest     string // empty: not resolved yet; it will be what the tag points to
+	state      string
+	eventID    string // empty: nobody reported it, or its format has none
+	orderAt    int64
+	receivedAt int64
+}
+
+// says reports whether a push says again what the newest one of its tag says
+// that is still being worked on, or that was found before its notification
+// came.
+func (n newestPush) says(p notifications.Push) bool {
+	if !n.there || p.Tag == "" || p.Digest == "" || n.digest != p.Digest {
+		return false
+	}
+	return n.open() || n.eventID == "" && p.EventID != "" && !p.Time.IsZero() && p.Time.UnixNano() <= n.receivedAt
+}
+
+// open says whether the push has no verdict yet that lasts.
+func (n newestPush) open() bool {
+	switch n.state {
+	case stateQueued, stateJudging, stateRetrying, string(policy.VerdictPending):
+		return true
+	}
+	return false
+}
+
+// errDoubled says that a query found a push twice.
+var errDoubled = errors.New("a push has several newest ones")
+
+// lookUp finds what is known about pushes, in the same order.
+func (j *Journal) lookUp(ctx context.Context, on db, pushes []notifications.Push) ([]knownPush, error) {
+	if len(pushes) == 0 {
+		return nil, nil
+	}
+	n := len(pushes)
+	at, source, repository, tag, event := make([]int64, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i, p := range pushes {
+		at[i], source[i], repository[i], tag[i], event[i] = int64(i), p.Source, p.Repository, p.Tag, p.EventID
+	}
+	table, args := j.engine.table(columns{at, source, repository, tag, event})
+	known, seen := make([]knownPush, n), make([]bool, n)
+	err := on.each(ctx, `
+		SELECT v.column1, coalesce(p.id, 0), coalesce(p.digest, ''), coalesce(p.state, ''), coalesce(p.event_id, ''), coalesce(p.order_at, 0), coalesce(p.received_at, 0),
+		  EXISTS (SELECT 1 FROM pushes e WHERE e.source = v.column2 AND e.event_id = v.column5 AND e.event_id <> ''),
+		  (SELECT count(*) FROM pushes w WHERE w.source = v.column2 AND w.repository = v.column3 AND w.state = 'queued')
+		FROM `+table+` LEFT JOIN pushes p ON p.id = (
+		  SELECT q.id FROM pushes q WHERE q.source = v.column2 AND q.repository = v.column3 AND q.tag = v.column4
+		  ORDER BY q.order_at DESC, q.id DESC LIMIT 1)`, args, func(r row) error {
+		var i int64
+		var k knownPush
+		err := r.Scan(&i, &k.newest.id, &k.newest.digest, &k.newest.state, &k.newest.eventID, &k.newest.orderAt, &k.newest.receivedAt, &k.event, &k.waits)
+		if err != nil {
+			return err
+		}
+		if seen[i] {
+			return errDoubled
+		}
+		k.newest.there = k.newest.id != 0
+		known[i], seen[i] = k, true
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for %d pushes: %w", n, err)
+	}
+	return known, nil
+}
