@@ -308,7 +308,7 @@ func (j *Journal) lookUp(ctx context.Context, on db, pushes []notifications.Push
 	known, seen := make([]knownPush, n), make([]bool, n)
 	err := on.each(ctx, `
 		SELECT v.column1, coalesce(p.id, 0), coalesce(p.digest, ''), coalesce(p.state, ''), coalesce(p.event_id, ''), coalesce(p.order_at, 0), coalesce(p.received_at, 0),
-		  EXISTS (SELECT 1 FROM pushes e WHERE e.source = v.column2 AND e.event_id = v.column5 AND e.event_id <> ''),
+		  (SELECT count(*) FROM pushes e WHERE e.source = v.column2 AND e.event_id = v.column5 AND e.event_id <> '') > 0,
 		  (SELECT count(*) FROM pushes w WHERE w.source = v.column2 AND w.repository = v.column3 AND w.state = 'queued')
 		FROM `+table+` LEFT JOIN pushes p ON p.id = (
 		  SELECT q.id FROM pushes q WHERE q.source = v.column2 AND q.repository = v.column3 AND q.tag = v.column4

@@ -44,6 +44,10 @@ func openPostgres(ctx context.Context, location string, o options) (_ engine, er
 		// not hold up the others for long.
 		"idle_in_transaction_session_timeout": "30s", "statement_timeout": "60s",
 		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+		// Statements are prepared when tables may be empty, and used when
+		// they hold a million rows: no plan may read them whole because that
+		// was cheap once.
+		"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan",
 	})
 	if o.password != nil {
 		config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) (err error) {
@@ -175,22 +179,19 @@ type pgTx struct {
 // favour of another.
 const contentions = 5
 
-func (p *postgres) inTx(ctx context.Context, f func(db) error) error { return in(ctx, p.work, f) }
-
-func (p *postgres) intakeTx(ctx context.Context, f func(db) error) error {
-	return in(ctx, p.front, func(tx db) error {
-		// Numbers are given in the order of commits, and nobody compares with
-		// what another process has not committed yet.
-		if err := tx.exec(ctx, "SELECT pg_advisory_xact_lock(?)", int64(intakeLock)); err != nil {
-			return err
-		}
-		return f(tx)
-	})
+func (p *postgres) inTx(ctx context.Context, f func(db) error) error {
+	return in(ctx, p.work, pgx.TxOptions{}, f)
 }
 
-func in(ctx context.Context, pool *pgxpool.Pool, f func(db) error) error {
+// intakeTx implements engine. Numbers are given in the order of commits, and
+// nobody compares with what another process has not committed yet.
+func (p *postgres) intakeTx(ctx context.Context, f func(db) error) error {
+	return in(ctx, p.front, pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock(%d)", int64(intakeLock))}, f)
+}
+
+func in(ctx context.Context, pool *pgxpool.Pool, o pgx.TxOptions, f func(db) error) error {
 	for try := 1; ; try++ {
-		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return f(pgTx{pgDB{tx}, tx}) })
+		err := pgx.BeginTxFunc(ctx, pool, o, func(tx pgx.Tx) error { return f(pgTx{pgDB{tx}, tx}) })
 		if try == contentions || !contended(err) {
 			return explainServer(err)
 		}
