@@ -40,14 +40,24 @@ func TestProcessesShareTheWork(t *testing.T) {
 	}
 	// What one accepted the other looks at, and nothing comes twice.
 	seen := map[string]bool{}
-	for len(seen) < 8 {
-		for _, p := range []*processor{first, second} {
-			c := p.next(t)
-			if seen[c.push.Tag] {
-				t.Errorf("%s is looked at twice", c.push.Tag)
-			}
-			seen[c.push.Tag] = true
-			c.verdict(policy.VerdictPromoted)
+	look := func(c call) {
+		if seen[c.push.Tag] {
+			t.Errorf("%s is looked at twice", c.push.Tag)
+		}
+		seen[c.push.Tag] = true
+		c.verdict(policy.VerdictPromoted)
+	}
+	one, other := first.next(t), second.next(t)
+	look(one)
+	look(other)
+	for len(seen) < 8 { // whoever has the rest
+		select {
+		case c := <-first.calls:
+			look(c)
+		case c := <-second.calls:
+			look(c)
+		case <-time.After(20 * time.Second):
+			t.Fatal("no push is processed")
 		}
 	}
 }
