@@ -95,3 +95,24 @@ func (j *Journal) ReadOnly(ctx context.Context, on bool) error {
 	_, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA query_only = %t", on))
 	return err
 }
+
+// Setting reads a setting of PostgreSQL's from a connection of the journal.
+func (j *Journal) Setting(ctx context.Context, name string) (value string, err error) {
+	err = j.engine.row(ctx, "SELECT current_setting(?)", name).Scan(&value)
+	return value, err
+}
+
+// ReadSlowly asks PostgreSQL for something that takes as long as ctx lasts.
+func (j *Journal) ReadSlowly(ctx context.Context) {
+	var nothing string
+	_ = j.engine.row(ctx, "SELECT CAST(pg_sleep(60) AS text)").Scan(&nothing)
+}
+
+// Orphans lists the jobs that dead processes work on.
+func (j *Journal) Orphans(ctx context.Context) ([]int64, error) {
+	query, args := j.engine.orphaned()
+	return numbers(ctx, j.engine, query, args)
+}
+
+// MigrationLock is held by who changes the tables.
+const MigrationLock = migrationLock
