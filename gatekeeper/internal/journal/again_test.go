@@ -28,7 +28,9 @@ func TestReconcileTakesWhatWasMissed(t *testing.T) {
 			p.next(t).verdict(policy.VerdictRejected)
 			awaitState(t, j, "known", "rejected")
 			accept(t, j, pushOf("failed", digest("b")))
-			p.next(t).answer <- answer{err: errors.New("outage")}
+			for range 2 {
+				p.next(t).answer <- answer{err: errors.New("outage")}
+			}
 			awaitState(t, j, "failed", "error")
 
 			signature := pushOf(strings.Replace(digest("a"), ":", "-", 1)+".sig", digest("e"))

@@ -114,5 +114,9 @@ func (j *Journal) Orphans(ctx context.Context) ([]int64, error) {
 	return numbers(ctx, j.engine, query, args)
 }
 
-// MigrationLock is held by who changes the tables.
-const MigrationLock = migrationLock
+// MigrationLock is held by who changes the tables, IntakeLock by who gives
+// numbers to pushes.
+const (
+	MigrationLock = migrationLock
+	IntakeLock    = intakeLock
+)

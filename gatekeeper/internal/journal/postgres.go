@@ -255,6 +255,10 @@ func (p *postgres) intakeTx(ctx context.Context, f func(db) error) error {
 	})
 }
 
+func (p *postgres) probeTx(ctx context.Context, f func(db) error) error {
+	return in(ctx, p.intake, f)
+}
+
 func in(ctx context.Context, pool *pgxpool.Pool, f func(db) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return f(pgTx{pgDB{tx}, tx}) })
