@@ -120,3 +120,22 @@ const (
 	MigrationLock = migrationLock
 	IntakeLock    = intakeLock
 )
+
+// JudgedOften adds decisions about a push, each by evidence of its own.
+func (j *Journal) JudgedOften(ctx context.Context, push int64, times int) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		series := "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < " + fmt.Sprint(times) + ") "
+		return joined(
+			tx.exec(ctx, "INSERT INTO evidence (hash, body) "+series+"SELECT 'e' || CAST(i AS text), CAST('' AS "+j.blob()+") FROM s"),
+			tx.exec(ctx, `INSERT INTO decisions (push_id, source, repository, tag, digest, verdict, policies, decided_at, body, evidence)
+				SELECT p.id, p.source, p.repository, p.tag, p.digest, 'rejected', ',', p.received_at, '{}', e.hash FROM pushes p, evidence e WHERE p.id = ?`, push))
+	})
+}
+
+// blob is the type of bytes.
+func (j *Journal) blob() string {
+	if _, file := j.engine.(*sqlite); file {
+		return "blob"
+	}
+	return "bytea"
+}
