@@ -250,6 +250,8 @@ func (j *Journal) next(t turnOf, progress gatekeeper.Progress, err error) next {
 		n.state, n.attempt, n.lane, n.again = t.state, t.push.Attempt, laneSlow, j.deps.Now()
 	case err != nil || progress.Verdict == policy.VerdictError:
 		return j.failed(t, progress, err)
+	case progress.Unanswered:
+		n.attempt = t.push.Attempt + 1
 	case n.state == "":
 		n.state = stateDone
 	}
