@@ -139,3 +139,8 @@ func (j *Journal) blob() string {
 	}
 	return "bytea"
 }
+
+// OldUntil returns up to which push is looked for what is old.
+func (j *Journal) OldUntil(ctx context.Context, before time.Time, after int64) (int64, error) {
+	return j.oldUntil(ctx, before, after)
+}

@@ -123,8 +123,8 @@ func TestEvidenceThatIsReferredToMeanwhileStays(t *testing.T) {
 	wantLeft(t, j, 1)
 }
 
-// What is old is found behind any number of pushes that stay, and a moment at
-// which the clock was ahead is no end.
+// What is old is found behind any number of pushes that stay, and what came
+// later than that is not looked at.
 func TestWhatIsOldIsFoundBehindWhatStays(t *testing.T) {
 	t.Parallel()
 	for name, e := range engines() {
@@ -151,6 +151,11 @@ func TestWhatIsOldIsFoundBehindWhatStays(t *testing.T) {
 			}
 			accept(t, j, pushOf("now", digest("c")))
 			wantLeft(t, j, stay+2)
+			for before, looksAt := range map[time.Duration]bool{day: true, 3 * day: false} {
+				if until, err := j.OldUntil(t.Context(), time.Now().Add(-before), 0); err != nil || (until > 0) != looksAt {
+					t.Errorf("what is older than %s is looked for until push %d, %v", before, until, err)
+				}
+			}
 		})
 	}
 }
