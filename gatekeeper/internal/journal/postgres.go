@@ -52,9 +52,7 @@ func openPostgres(ctx context.Context, location string, o options) (_ engine, er
 			err = joined(err, p.close())
 		}
 	}()
-	few := config.Copy()
-	few.MaxConns = intakeConnections
-	if p.intake, err = pgxpool.NewWithConfig(ctx, few); err != nil {
+	if p.intake, err = pgxpool.NewWithConfig(ctx, few(config, intakeConnections)); err != nil {
 		return nil, err
 	}
 	if p.front, err = pgxpool.NewWithConfig(ctx, config.Copy()); err != nil {
@@ -99,6 +97,14 @@ func poolConfig(location string, o options) (*pgxpool.Config, error) {
 	return config, nil
 }
 
+// few is how a process connects where it needs few connections, whatever the
+// URL says about the pools.
+func few(config *pgxpool.Config, connections int32) *pgxpool.Config {
+	config = config.Copy()
+	config.MaxConns, config.MinConns, config.MinIdleConns = connections, 0, 0
+	return config
+}
+
 // misunderstood says what is wrong with a URL. The URL itself is not quoted,
 // nor an error that quotes it: there may be a password in it.
 func misunderstood(err error) error {
@@ -138,8 +144,7 @@ func migratePostgres(ctx context.Context, config *pgxpool.Config, o options) err
 	if err != nil {
 		return err
 	}
-	config = config.Copy()
-	config.MaxConns = 2 // one holds the lock
+	config = few(config, 2) // one holds the lock
 	settle := config.AfterConnect
 	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		if err := settle(ctx, c); err != nil {
