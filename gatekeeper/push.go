@@ -53,6 +53,9 @@ type Progress struct {
 	// Large says that the image is too large to be judged among others:
 	// nothing was done, and Push.Slow has to be set first.
 	Large bool
+	// Unanswered says that a golden push could not be judged again. It counts
+	// as a failed attempt, and the push stays what it is.
+	Unanswered bool
 }
 
 // Decision is the record of one judgement.

@@ -12,9 +12,21 @@ import (
 // judgedAgain is the note of decisions about what is golden already.
 const judgedAgain = "judged again after its promotion"
 
-// unansweredPause is when a golden image is looked at again that could not be
-// judged. Nobody waits for it, and an outage is there for all of them.
-const unansweredPause = 15 * time.Minute
+// The pauses until a golden image is looked at again that could not be judged:
+// twice as long each time. Nobody waits for it, an outage is there for all of
+// them, and what one image lacks it may lack for ever.
+const (
+	firstUnansweredPause = 15 * time.Minute
+	maxUnansweredPause   = 24 * time.Hour
+)
+
+func unansweredPause(attempt int) time.Duration {
+	pause := firstUnansweredPause
+	for ; attempt > 0 && pause < maxUnansweredPause; attempt-- {
+		pause *= 2
+	}
+	return min(pause, maxUnansweredPause)
+}
 
 // reverify judges a golden push again, by what counts now. Nothing is copied,
 // tagged or taken back, and whatever comes of it the push stays promoted: a no
@@ -58,5 +70,5 @@ func (g *Gate) reverify(ctx context.Context, p Push) (Progress, error) {
 func (g *Gate) unanswered(ctx context.Context, p Push, reason string) Progress {
 	g.Log.WarnContext(ctx, "golden image could not be judged again", slog.Int64("push_id", p.ID),
 		slog.String("repository", p.Repository), slog.String("tag", p.Tag), slog.String("digest", p.Digest), slog.String("reason", reason))
-	return Progress{Verdict: policy.VerdictPromoted, Again: g.Now().Add(unansweredPause)}
+	return Progress{Verdict: policy.VerdictPromoted, Again: g.Now().Add(unansweredPause(p.Attempt)), Unanswered: true}
 }

@@ -97,8 +97,14 @@ func TestAGoldenPushThatCannotBeJudged(t *testing.T) {
 			w.fail[tt.fail] = tt.with
 			p.Attempt = 5 // an error would be on record by now
 			progress := w.process(p)
-			if progress.Verdict != policy.VerdictPromoted || progress.Again.After(w.now) != tt.again || (progress.JudgedBy == "") != tt.again {
+			if progress.Verdict != policy.VerdictPromoted || progress.Again.After(w.now) != tt.again || (progress.JudgedBy == "") != tt.again || progress.Unanswered != tt.again {
 				t.Errorf("%+v", progress)
+			}
+			for attempt, pause := range map[int]time.Duration{0: 15 * time.Minute, 1: 30 * time.Minute, 3: 2 * time.Hour, 7: 24 * time.Hour, 1000: 24 * time.Hour} {
+				p.Attempt = attempt
+				if again := w.process(p).Again; tt.again && !again.Equal(w.now.Add(pause)) {
+					t.Errorf("after %d attempts: again in %s, want %s", attempt, again.Sub(w.now), pause)
+				}
 			}
 			if len(w.decisions) != 1 || len(w.told) != 1 {
 				t.Errorf("it is on record: %+v", w.last())

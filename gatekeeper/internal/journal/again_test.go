@@ -28,7 +28,9 @@ func TestReconcileTakesWhatWasMissed(t *testing.T) {
 			p.next(t).verdict(policy.VerdictRejected)
 			awaitState(t, j, "known", "rejected")
 			accept(t, j, pushOf("failed", digest("b")))
-			p.next(t).answer <- answer{err: errors.New("outage")}
+			for range 2 {
+				p.next(t).answer <- answer{err: errors.New("outage")}
+			}
 			awaitState(t, j, "failed", "error")
 
 			signature := pushOf(strings.Replace(digest("a"), ":", "-", 1)+".sig", digest("e"))
@@ -186,6 +188,33 @@ func awaitRejudged(t *testing.T, j *journal.Journal, in func(string, string, str
 		if n == 0 {
 			return
 		}
+	}
+}
+
+// Each time that a golden image cannot be judged again is counted, until it can.
+func TestGoldenImagesThatCannotBeJudgedAreCounted(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, p := e.openNew(t), newProcessor()
+			stop := run(t, j, p)
+			accept(t, j, pushOf("v1", digest("a")))
+			c := p.next(t)
+			record(t, j, c.push)
+			for attempt := range 8 {
+				if c.push.Attempt != attempt {
+					t.Errorf("attempt %d, want %d", c.push.Attempt, attempt)
+				}
+				c.answer <- answer{progress: gatekeeper.Progress{Verdict: policy.VerdictPromoted, Again: time.Now(), Unanswered: true}}
+				c = p.next(t)
+			}
+			c.verdict(policy.VerdictPromoted)
+			stop()
+			if s := awaitState(t, j, "v1", "promoted"); s.Push.Attempt != 0 {
+				t.Errorf("attempt %d after it could be judged", s.Push.Attempt)
+			}
+		})
 	}
 }
 

@@ -194,7 +194,9 @@ func conditions(q gatekeeper.DecisionQuery) (where string, args []any) {
 		}
 	}
 	if q.Policy != "" {
-		parts, args = append(parts, `policies LIKE ? ESCAPE '!'`), append(args, "%,"+likeEscaper.Replace(q.Policy)+",%")
+		// Names are in lower case. LIKE of SQLite ignores case, PostgreSQL's does not.
+		name := likeEscaper.Replace(strings.ToLower(q.Policy))
+		parts, args = append(parts, `policies LIKE ? ESCAPE '!'`), append(args, "%,"+name+",%")
 	}
 	if q.Before > 0 {
 		parts, args = append(parts, "id < ?"), append(args, q.Before)

@@ -129,6 +129,7 @@ func TestDecisionsAreListedNewestFirst(t *testing.T) {
 				{"all", gatekeeper.DecisionQuery{}, []int64{third.ID, second.ID, first.ID}},
 				{"by verdict", gatekeeper.DecisionQuery{Verdict: policy.VerdictRejected}, []int64{third.ID, first.ID}},
 				{"by policy", gatekeeper.DecisionQuery{Policy: "services"}, []int64{second.ID, first.ID}},
+				{"by policy, in upper case", gatekeeper.DecisionQuery{Policy: "SERVICES"}, []int64{second.ID, first.ID}},
 				{"by the whole name of a policy", gatekeeper.DecisionQuery{Policy: "service"}, []int64{}},
 				{"by tag", gatekeeper.DecisionQuery{Tag: "v2"}, []int64{second.ID}},
 				{"by digest", gatekeeper.DecisionQuery{Digest: digest("a")}, []int64{first.ID}},

@@ -33,6 +33,8 @@ type engine interface {
 	// intakeTx is inTx for who gives numbers to pushes: one after the other,
 	// so that numbers come in the order of commits.
 	intakeTx(ctx context.Context, f func(db) error) error
+	// probeTx is intakeTx for who gives no numbers, and waits for nobody.
+	probeTx(ctx context.Context, f func(db) error) error
 	// locked makes a query that reads rows to change them wait for other
 	// transactions that change the same.
 	locked(query string) string

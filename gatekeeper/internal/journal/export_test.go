@@ -95,3 +95,52 @@ func (j *Journal) ReadOnly(ctx context.Context, on bool) error {
 	_, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA query_only = %t", on))
 	return err
 }
+
+// Setting reads a setting of PostgreSQL's from a connection of the journal.
+func (j *Journal) Setting(ctx context.Context, name string) (value string, err error) {
+	err = j.engine.row(ctx, "SELECT current_setting(?)", name).Scan(&value)
+	return value, err
+}
+
+// ReadSlowly asks PostgreSQL for something that takes as long as ctx lasts.
+func (j *Journal) ReadSlowly(ctx context.Context) {
+	var nothing string
+	_ = j.engine.row(ctx, "SELECT CAST(pg_sleep(60) AS text)").Scan(&nothing)
+}
+
+// Orphans lists the jobs that dead processes work on.
+func (j *Journal) Orphans(ctx context.Context) ([]int64, error) {
+	query, args := j.engine.orphaned()
+	return numbers(ctx, j.engine, query, args)
+}
+
+// MigrationLock is held by who changes the tables, IntakeLock by who gives
+// numbers to pushes.
+const (
+	MigrationLock = migrationLock
+	IntakeLock    = intakeLock
+)
+
+// JudgedOften adds decisions about a push, each by evidence of its own.
+func (j *Journal) JudgedOften(ctx context.Context, push int64, times int) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		series := "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < " + fmt.Sprint(times) + ") "
+		return joined(
+			tx.exec(ctx, "INSERT INTO evidence (hash, body) "+series+"SELECT 'e' || CAST(i AS text), CAST('' AS "+j.blob()+") FROM s"),
+			tx.exec(ctx, `INSERT INTO decisions (push_id, source, repository, tag, digest, verdict, policies, decided_at, body, evidence)
+				SELECT p.id, p.source, p.repository, p.tag, p.digest, 'rejected', ',', p.received_at, '{}', e.hash FROM pushes p, evidence e WHERE p.id = ?`, push))
+	})
+}
+
+// blob is the type of bytes.
+func (j *Journal) blob() string {
+	if _, file := j.engine.(*sqlite); file {
+		return "blob"
+	}
+	return "bytea"
+}
+
+// OldUntil returns up to which push is looked for what is old.
+func (j *Journal) OldUntil(ctx context.Context, before time.Time, after int64) (int64, error) {
+	return j.oldUntil(ctx, before, after)
+}

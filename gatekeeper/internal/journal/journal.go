@@ -34,8 +34,8 @@ type Deps struct {
 	// Grace is how long pushes under way may take to finish when Run ends; 20
 	// seconds when zero.
 	Grace time.Duration
-	// Retries is how long after its arrival a push that fails is tried
-	// again; 24 hours when zero.
+	// Retries is how long a push that fails is tried again after its first
+	// failure in a row; 24 hours when zero.
 	Retries time.Duration
 	// Password returns PostgreSQL's password, for each connection anew; nil:
 	// what the URL and the environment say.
@@ -82,6 +82,8 @@ type Journal struct {
 	processor Processor
 	crowds    crowds
 	steady    steady
+	probe     probe
+	golden    goldenCounts
 	commits   chan commit
 	closed    chan struct{}
 	wg        sync.WaitGroup
@@ -99,6 +101,7 @@ type options struct {
 // as libpq has it. Tables are brought up to date.
 func Open(ctx context.Context, location string, deps Deps) (_ *Journal, err error) {
 	j := &Journal{deps: withDefaults(deps), steady: newSteady(deps.Now()), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: crowds{running: map[string]int{}}}
+	j.probe, j.golden = newProbe(), newGoldenCounts()
 	defer func() {
 		if err != nil {
 			err = joined(fmt.Errorf("open the journal: %w", err), j.closeFiles())
@@ -114,6 +117,7 @@ func Open(ctx context.Context, location string, deps Deps) (_ *Journal, err erro
 		return nil, err
 	}
 	j.wg.Go(j.commitLoop)
+	j.wg.Go(j.countLoop)
 	return j, nil
 }
 
@@ -255,18 +259,6 @@ func (j *Journal) closeFiles() error {
 		j.unzip.Close()
 	}
 	return joined(errs...)
-}
-
-// Ready says whether the journal can commit: whether a push could be accepted
-// now. What is wrong is said in plain words.
-func (j *Journal) Ready(ctx context.Context) error {
-	err := j.engine.intakeTx(ctx, func(tx db) error {
-		return tx.exec(ctx, "UPDATE probe SET at = ? WHERE id = 1", j.deps.Now().UnixNano())
-	})
-	if _, explained := errors.AsType[*trouble](err); !explained && errors.Is(err, context.DeadlineExceeded) {
-		return &trouble{words: "nothing can be committed in time; look at the disk, and at what else uses it", cause: err}
-	}
-	return err
 }
 
 var (

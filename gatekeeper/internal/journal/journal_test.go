@@ -144,7 +144,9 @@ func TestAFailureThatLastsEndsAsError(t *testing.T) {
 			p := newProcessor()
 			run(t, j, p)
 			accept(t, j, pushOf("v1", digest("a")))
-			p.next(t).answer <- answer{err: errors.New("the registry is down")}
+			for range 2 {
+				p.next(t).answer <- answer{err: errors.New("the registry is down")}
+			}
 			awaitState(t, j, "v1", "error")
 			// Evidence that arrives afterwards is a reason to try again.
 			if n, err := j.Wake(t.Context(), "staging", "team/app", digest("a")); n != 1 || err != nil {
@@ -152,6 +154,28 @@ func TestAFailureThatLastsEndsAsError(t *testing.T) {
 			}
 			p.next(t).verdict(policy.VerdictPromoted)
 			awaitState(t, j, "v1", "promoted")
+		})
+	}
+}
+
+// How long a failure may last counts from its first moment, not from when the
+// push came.
+func TestAnOldPushIsTriedAgainToo(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, p := e.openNew(t), newProcessor()
+			accept(t, j, pushOf("v1", digest("a")))
+			if err := j.Age(t.Context(), 48*time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			run(t, j, p)
+			for range 3 {
+				p.next(t).answer <- answer{err: errors.New("a hiccup")}
+			}
+			p.next(t).verdict(policy.VerdictRejected)
+			awaitState(t, j, "v1", "rejected")
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -19,9 +20,14 @@ import (
 // processes share.
 type postgres struct {
 	pgDB
-	front *pgxpool.Pool // for what is asked and accepted
-	work  *pgxpool.Pool // for jobs, so that neither waits for the other's connections
+	// None of them waits for another's connections.
+	intake *pgxpool.Pool // for what is accepted
+	front  *pgxpool.Pool // for what is asked
+	work   *pgxpool.Pool // for jobs
 }
+
+// intakeConnections are few: pushes get their numbers one after the other.
+const intakeConnections = 2
 
 // Keys of advisory locks, chosen at random; those that River takes are others.
 const (
@@ -34,21 +40,51 @@ const (
 const leaseTime = 8 * time.Second
 
 func openPostgres(ctx context.Context, location string, o options) (_ engine, err error) {
+	config, err := poolConfig(location, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := migratePostgres(ctx, config, o); err != nil {
+		return nil, err
+	}
+	p := new(postgres)
+	defer func() {
+		if err != nil {
+			err = joined(err, p.close())
+		}
+	}()
+	if p.intake, err = pgxpool.NewWithConfig(ctx, few(config, intakeConnections)); err != nil {
+		return nil, err
+	}
+	if p.front, err = pgxpool.NewWithConfig(ctx, config.Copy()); err != nil {
+		return nil, err
+	}
+	if p.work, err = pgxpool.NewWithConfig(ctx, config.Copy()); err != nil {
+		return nil, err
+	}
+	p.pgDB = pgDB{p.front}
+	return p, nil
+}
+
+// poolConfig is how a process connects. What the operator wrote into the URL
+// stays.
+func poolConfig(location string, o options) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(location)
 	if err != nil {
-		return nil, errors.New("the URL is not understood; write postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full")
+		return nil, misunderstood(err)
 	}
-	setRuntime(config.ConnConfig.RuntimeParams, map[string]string{
-		"application_name": "gatekeeper",
-		// What a process leaves behind that hangs or lost its network must
-		// not hold up the others for long.
-		"idle_in_transaction_session_timeout": "30s", "statement_timeout": "60s",
-		"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
-		// Statements are prepared when tables may be empty, and used when
-		// they hold a million rows: no plan may read them whole because that
-		// was cheap once.
-		"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan",
-	})
+	asked := config.ConnConfig.RuntimeParams
+	if _, named := asked["application_name"]; !named {
+		asked["application_name"] = "gatekeeper"
+	}
+	settings := settingsBut(asked)
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		if settings == "" {
+			return nil
+		}
+		_, err := c.Exec(ctx, settings)
+		return err
+	}
 	if o.password != nil {
 		config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) (err error) {
 			c.Password, err = o.password()
@@ -59,38 +95,78 @@ func openPostgres(ctx context.Context, location string, o options) (_ engine, er
 		config.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
 	config.MaxConns = max(config.MaxConns, 8)
-	p := new(postgres)
-	defer func() {
-		if err != nil {
-			err = joined(err, p.close())
-		}
-	}()
-	if p.front, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return nil, err
-	}
-	if p.work, err = pgxpool.NewWithConfig(ctx, config.Copy()); err != nil {
-		return nil, err
-	}
-	p.pgDB = pgDB{p.front}
-	return p, p.migrate(ctx, o)
+	return config, nil
 }
 
-// setRuntime leaves what the operator wrote into the URL.
-func setRuntime(have, defaults map[string]string) {
-	for name, value := range defaults {
-		if _, set := have[name]; !set {
-			have[name] = value
-		}
-	}
+// few is how a process connects where it needs few connections, whatever the
+// URL says about the pools.
+func few(config *pgxpool.Config, connections int32) *pgxpool.Config {
+	config = config.Copy()
+	config.MaxConns, config.MinConns, config.MinIdleConns = connections, 0, 0
+	return config
 }
 
-// migrate brings the tables up to date; one process at a time does.
-func (p *postgres) migrate(ctx context.Context, o options) error {
+// misunderstood says what is wrong with a URL. The URL itself is not quoted,
+// nor an error that quotes it: there may be a password in it.
+func misunderstood(err error) error {
+	const words = "the URL is not understood; write postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full"
+	cause := errors.Unwrap(err)
+	if _, quotes := errors.AsType[*url.Error](err); quotes || cause == nil {
+		return errors.New(words)
+	}
+	return fmt.Errorf("%s: %w", words, cause)
+}
+
+// settingsBut are statements for each new connection, but for what the URL
+// asks for. They are not part of its start, since poolers refuse them there.
+func settingsBut(asked map[string]string) string {
+	var statements strings.Builder
+	for _, s := range []struct{ name, value string }{
+		// What a process leaves behind that hangs or lost its network must
+		// not hold up the others for long.
+		{"idle_in_transaction_session_timeout", "30s"},
+		{"statement_timeout", "60s"},
+		{"tcp_keepalives_idle", "10"},
+		{"tcp_keepalives_interval", "5"},
+		{"tcp_keepalives_count", "3"},
+		// Statements are prepared when tables may be empty, and used when
+		// they hold a million rows: no plan may read them whole because that
+		// was cheap once.
+		{"enable_seqscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
+	} {
+		if _, set := asked[s.name]; !set {
+			statements.WriteString("SET " + s.name + " = '" + s.value + "';")
+		}
+	}
+	return statements.String()
+}
+
+// migratePostgres brings the tables up to date; one process at a time does.
+// Connections of its own take as long as large tables want, and wait as long
+// as another process takes.
+func migratePostgres(ctx context.Context, config *pgxpool.Config, o options) error {
 	steps, err := migrationsOf("postgres")
 	if err != nil {
 		return err
 	}
-	conn, err := p.work.Acquire(ctx)
+	config = few(config, 2) // one holds the lock
+	settle := config.AfterConnect
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		if err := settle(ctx, c); err != nil {
+			return err
+		}
+		_, err := c.Exec(ctx, "SET statement_timeout = 0")
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,12 +174,12 @@ func (p *postgres) migrate(ctx context.Context, o options) error {
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
 		return err
 	}
-	err = p.migrateLocked(ctx, conn, steps, o)
+	err = migrateLocked(ctx, pool, conn, steps, o)
 	_, unlock := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
 	return joined(err, unlock)
 }
 
-func (p *postgres) migrateLocked(ctx context.Context, conn *pgxpool.Conn, steps []migration, o options) error {
+func migrateLocked(ctx context.Context, pool *pgxpool.Pool, conn *pgxpool.Conn, steps []migration, o options) error {
 	if _, err := conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS gatekeeper_schema (version integer NOT NULL)"); err != nil {
 		return err
 	}
@@ -114,7 +190,7 @@ func (p *postgres) migrateLocked(ctx context.Context, conn *pgxpool.Conn, steps 
 	if version > len(steps) {
 		return tooNew(version, len(steps))
 	}
-	migrator, err := rivermigrate.New(riverpgxv5.New(p.work), &rivermigrate.Config{Logger: o.log})
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: o.log})
 	if err != nil {
 		return err
 	}
@@ -186,7 +262,11 @@ func (p *postgres) inTx(ctx context.Context, f func(db) error) error {
 // intakeTx implements engine. Numbers are given in the order of commits, and
 // nobody compares with what another process has not committed yet.
 func (p *postgres) intakeTx(ctx context.Context, f func(db) error) error {
-	return in(ctx, p.front, pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock(%d)", int64(intakeLock))}, f)
+	return in(ctx, p.intake, pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock(%d)", int64(intakeLock))}, f)
+}
+
+func (p *postgres) probeTx(ctx context.Context, f func(db) error) error {
+	return in(ctx, p.intake, pgx.TxOptions{}, f)
 }
 
 func in(ctx context.Context, pool *pgxpool.Pool, o pgx.TxOptions, f func(db) error) error {
@@ -198,11 +278,12 @@ func in(ctx context.Context, pool *pgxpool.Pool, o pgx.TxOptions, f func(db) err
 	}
 }
 
-// contended says whether an error is a deadlock or a failure to put
-// transactions into an order (PostgreSQL, appendix A, class 40).
+// contended says whether an error is a deadlock, a failure to put transactions
+// into an order (PostgreSQL, appendix A, class 40), or a reference to what
+// another transaction removed meanwhile, or does not see (23503).
 func contended(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code == "40001" || pgErr.Code == "40P01")
+	return ok && (pgErr.Code == "40001" || pgErr.Code == "40P01" || pgErr.Code == "23503")
 }
 
 // aboutData says that what was to be stored is to blame, and not the storage
@@ -291,7 +372,7 @@ func takeBack(ctx context.Context, tx db) error {
 
 // orphaned implements engine; the last of attempted_by is who works on a job.
 func (p *postgres) orphaned() (string, []any) {
-	return `SELECT id FROM river_job WHERE state = 'running'
+	return `SELECT id FROM river_job WHERE state = 'running' AND kind IN ('judge', 'task')
 		AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = attempted_by[array_upper(attempted_by, 1)])`, nil
 }
 
@@ -324,7 +405,7 @@ func (p *postgres) endTurn(ctx context.Context, holder string) error {
 }
 
 func (p *postgres) close() error {
-	for _, pool := range []*pgxpool.Pool{p.front, p.work} {
+	for _, pool := range []*pgxpool.Pool{p.intake, p.front, p.work} {
 		if pool != nil {
 			pool.Close()
 		}

@@ -125,7 +125,14 @@ func TestManyOldRecordsGoWithoutHoldingUpIntake(t *testing.T) {
 			if n, err := j.Judged(t.Context(), ""); err != nil || n != tags+2+2+1+accepted {
 				t.Errorf("%d pushes are left, %v; want %d", n, err, tags+2+2+1+accepted)
 			}
-			wantDecisions(t, j, map[int64]bool{shared.ID: true, promoted.ID: true})
+			wantDecisions(t, j, map[int64]bool{shared.ID: false, promoted.ID: true}) // there is a newer one by the shared evidence
+			last, err := j.LastDecision(t.Context(), newest.Push.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d, err := j.Decision(t.Context(), last.ID); err != nil || d.Evidence == nil {
+				t.Errorf("%+v, %v", d, err)
+			}
 		})
 	}
 }

@@ -135,6 +135,8 @@ func (s *sqlite) inTx(ctx context.Context, f func(db) error) (err error) {
 
 func (s *sqlite) intakeTx(ctx context.Context, f func(db) error) error { return s.inTx(ctx, f) }
 
+func (s *sqlite) probeTx(ctx context.Context, f func(db) error) error { return s.inTx(ctx, f) }
+
 // locked implements engine: there is one transaction at a time.
 func (s *sqlite) locked(query string) string { return query }
 

@@ -43,9 +43,9 @@ func (j *Journal) Queue(ctx context.Context) (gatekeeper.Queue, error) {
 	return q, nil
 }
 
-// GoldenImages counts the images that golden tags point to, by the policies
-// that let them through.
-func (j *Journal) GoldenImages(ctx context.Context) ([]gatekeeper.GoldenCount, error) {
+// countGolden counts the images that golden tags point to, by the policies that
+// let them through.
+func (j *Journal) countGolden(ctx context.Context) ([]gatekeeper.GoldenCount, error) {
 	const query = `
 		WITH latest AS (
 		  SELECT max(id) AS id FROM golden GROUP BY registry, repository, tag

@@ -195,7 +195,8 @@ type turnOf struct {
 	judgedBy string
 	wakes    int64 // those after it are seen by finish, as are rechecks
 	rechecks int64
-	current  bool // the job is the one that looks after the push
+	failing  int64 // since when it has failed in a row; 0: it has not
+	current  bool  // the job is the one that looks after the push
 }
 
 // begin reads the push and how often it was woken. What is woken later than
@@ -205,8 +206,8 @@ func (j *Journal) begin(ctx context.Context, job *river.Job[judgeArgs]) (t turnO
 	defer j.deps.Reached(stepBegun)
 	err = j.engine.inTx(ctx, func(tx db) error {
 		var jobID sql.NullInt64
-		query := j.engine.locked("SELECT " + pushColumns + ", state, problem, judged_by, wakes, rechecks, job_id FROM pushes WHERE id = ?")
-		t.push, err = scanPush(tx.row(ctx, query, job.Args.PushID), &t.state, &t.problem, &t.judgedBy, &t.wakes, &t.rechecks, &jobID)
+		query := j.engine.locked("SELECT " + pushColumns + ", state, problem, judged_by, wakes, rechecks, failing_since, job_id FROM pushes WHERE id = ?")
+		t.push, err = scanPush(tx.row(ctx, query, job.Args.PushID), &t.state, &t.problem, &t.judgedBy, &t.wakes, &t.rechecks, &t.failing, &jobID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil // forgotten meanwhile
 		}
@@ -249,14 +250,16 @@ func (j *Journal) next(t turnOf, progress gatekeeper.Progress, err error) next {
 		n.state, n.attempt, n.lane, n.again = t.state, t.push.Attempt, laneSlow, j.deps.Now()
 	case err != nil || progress.Verdict == policy.VerdictError:
 		return j.failed(t, progress, err)
+	case progress.Unanswered:
+		n.attempt = t.push.Attempt + 1
 	case n.state == "":
 		n.state = stateDone
 	}
 	return n
 }
 
-// failed has a push tried again, for as long as its age allows. A registry
-// that says when to come back is believed.
+// failed has a push tried again, for as long as Deps.Retries says since the
+// first failure in a row. A registry that says when to come back is believed.
 func (j *Journal) failed(t turnOf, progress gatekeeper.Progress, err error) next {
 	n := next{
 		state: stateRetrying, attempt: t.push.Attempt + 1, judgedBy: cmp.Or(progress.JudgedBy, t.judgedBy),
@@ -277,7 +280,7 @@ func (j *Journal) failed(t turnOf, progress gatekeeper.Progress, err error) next
 		if n.attempt >= reverifyAttempts {
 			n.attempt, n.again = 0, time.Time{}
 		}
-	case now.Sub(t.push.ReceivedAt) > j.deps.Retries:
+	case t.failing > 0 && now.Sub(time.Unix(0, t.failing)) > j.deps.Retries:
 		n.state = string(policy.VerdictError)
 	default:
 		n.again = now.Add(pause)
@@ -331,8 +334,10 @@ func (j *Journal) finish(ctx context.Context, job *river.Job[judgeArgs], t turnO
 		case !settled.IsZero():
 			n.again, priority = earlier(n.again, settled), priorityFresh
 		}
-		err := tx.exec(ctx, "UPDATE pushes SET state = ?, attempt = ?, problem = ?, judged_by = ?, job_id = NULL WHERE id = ?",
-			n.state, n.attempt, bounded(n.problem), n.judgedBy, t.push.ID)
+		now := j.deps.Now().UnixNano()
+		err := tx.exec(ctx, `UPDATE pushes SET state = ?, attempt = ?, problem = ?, judged_by = ?, job_id = NULL,
+			failing_since = CASE WHEN CAST(? AS text) <> 'retrying' THEN 0 WHEN failing_since = 0 OR failing_since > ? THEN ? ELSE failing_since END WHERE id = ?`,
+			n.state, n.attempt, bounded(n.problem), n.judgedBy, n.state, now, now, t.push.ID)
 		if err != nil {
 			return err
 		}
