@@ -72,7 +72,7 @@ func TestARepositoryDoesNotTakeEveryWorker(t *testing.T) {
 				accept(t, j, pushTo("team/slow", fmt.Sprintf("v%d", i)))
 			}
 			var held []call
-			for range 3 { // two of four in the fast lane, and the one of the slow lane
+			for range 3 { // of four
 				held = append(held, p.next(t))
 			}
 			accept(t, j, pushTo("team/other", "v1"))
@@ -88,6 +88,73 @@ func TestARepositoryDoesNotTakeEveryWorker(t *testing.T) {
 				held = []call{p.next(t)}
 			}
 			held[0].verdict(policy.VerdictPromoted)
+		})
+	}
+}
+
+// A repository that is alone has most workers, however much it pushed.
+func TestACrowdHasMostWorkers(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deps(t)
+			d.Workers = 8
+			j := open(t, e.location(t), d)
+			t.Cleanup(func() { closeJournal(t, j) })
+			const pushes, most = 200, 6
+			for i := range pushes {
+				accept(t, j, pushTo("team/many", fmt.Sprintf("v%d", i)))
+			}
+			p := newProcessor()
+			run(t, j, p)
+			var held []call
+			for range pushes {
+				held = append(held, p.next(t))
+				if len(held) == most {
+					held[0].verdict(policy.VerdictPromoted)
+					held = held[1:]
+				}
+			}
+			for _, c := range held {
+				c.verdict(policy.VerdictPromoted)
+			}
+		})
+	}
+}
+
+// While what one repository pushed hangs, others have a worker at once,
+// whatever they are looked at for.
+func TestACrowdThatHangsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deps(t)
+			d.Workers, d.Grace = 8, time.Millisecond
+			j := open(t, e.location(t), d)
+			t.Cleanup(func() { closeJournal(t, j) })
+			p := newProcessor()
+			run(t, j, p)
+			for i := range 50 {
+				accept(t, j, pushTo("team/slow", fmt.Sprintf("v%d", i)))
+			}
+			for range 6 {
+				p.next(t) // no answer, until the end
+			}
+			for i := range 5 {
+				accept(t, j, pushTo(fmt.Sprintf("team/app-%d", i), "v1"))
+				began := time.Now()
+				c := p.next(t)
+				if c.push.Repository == "team/slow" {
+					t.Fatalf("%s has a worker before others", c.push.Tag)
+				}
+				c.answer <- answer{err: errors.New("outage")} // a further attempt is looked at in time too
+				p.next(t).verdict(policy.VerdictPromoted)
+				if took := time.Since(began); took > 5*time.Second {
+					t.Errorf("it waited %s", took)
+				}
+			}
 		})
 	}
 }

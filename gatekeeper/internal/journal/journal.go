@@ -81,6 +81,8 @@ type Journal struct {
 	replica   *replica
 	processor Processor
 	crowds    crowds
+	suspects  suspects  // of keepTidy
+	swept     time.Time // by keepTidy
 	steady    steady
 	commits   chan commit
 	closed    chan struct{}
@@ -98,7 +100,7 @@ type options struct {
 // Open opens or creates the journal at a URL: sqlite:///path, or postgres://…
 // as libpq has it. Tables are brought up to date.
 func Open(ctx context.Context, location string, deps Deps) (_ *Journal, err error) {
-	j := &Journal{deps: withDefaults(deps), steady: newSteady(deps.Now()), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: crowds{running: map[string]int{}}}
+	j := &Journal{deps: withDefaults(deps), steady: newSteady(deps.Now()), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: newCrowds()}
 	defer func() {
 		if err != nil {
 			err = joined(fmt.Errorf("open the journal: %w", err), j.closeFiles())
@@ -200,17 +202,19 @@ func (j *Journal) newQueue() error {
 	if err != nil {
 		return err
 	}
-	j.crowds.most = max(1, j.deps.Workers/2)
 	j.jobs, err = j.engine.jobs(jobsConfig{
 		id: id, workers: workers, tasks: tasks, poll: pollInterval(j.engine), now: j.deps.Now, log: j.quiet(),
 		lanes: map[string]river.QueueConfig{
-			laneFast:  {MaxWorkers: j.deps.Workers},
-			laneSlow:  {MaxWorkers: max(1, j.deps.Workers/4)},
-			laneTasks: {MaxWorkers: 2},
+			laneFast: {MaxWorkers: j.deps.Workers},
+			laneSlow: {MaxWorkers: j.slowWorkers()},
+			// One that hangs holds up no other.
+			laneTasks: {MaxWorkers: max(2, len(tasks))},
 		},
 	})
 	return err
 }
+
+func (j *Journal) slowWorkers() int { return max(1, j.deps.Workers/4) }
 
 // pollInterval is shorter where nobody tells of new jobs.
 func pollInterval(e engine) time.Duration {
