@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -178,6 +179,30 @@ func TestALargeImageGoesToTheSlowLane(t *testing.T) {
 			c.answer <- answer{err: errors.New("outage")}
 			if c = p.next(t); !c.push.Slow || c.push.Attempt != 1 {
 				t.Errorf("after a failure: %+v", c.push)
+			}
+			c.verdict(policy.VerdictPromoted)
+			awaitState(t, j, "v1", "promoted")
+		})
+	}
+}
+
+// To wait for others is no failed attempt.
+func TestWaitingForOthersIsNoFailure(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deps(t)
+			d.Backoff = func(int) time.Duration { return time.Hour }
+			d.Retries = time.Nanosecond // a failure is the last one
+			j, p := open(t, e.location(t), d), newProcessor()
+			t.Cleanup(func() { closeJournal(t, j) })
+			run(t, j, p)
+			accept(t, j, pushOf("v1", digest("a")))
+			p.next(t).answer <- answer{err: fmt.Errorf("promote: %w", &gatekeeper.BusyError{Place: "golden/app", Err: context.DeadlineExceeded})}
+			c := p.next(t)
+			if s := awaitState(t, j, "v1", "judging"); c.push.Attempt != 0 || s.Problem != "" {
+				t.Errorf("attempt %d, problem %q", c.push.Attempt, s.Problem)
 			}
 			c.verdict(policy.VerdictPromoted)
 			awaitState(t, j, "v1", "promoted")

@@ -282,7 +282,10 @@ type next struct {
 
 func (j *Journal) next(t turnOf, progress gatekeeper.Progress, err error) next {
 	n := next{state: string(progress.Verdict), judgedBy: cmp.Or(progress.JudgedBy, t.judgedBy), again: progress.Again}
+	_, busy := errors.AsType[*gatekeeper.BusyError](err)
 	switch {
+	case busy: // no attempt of its own
+		n.state, n.attempt, n.problem, n.again = t.state, t.push.Attempt, t.problem, j.deps.Now().Add(busyPause+rand.N(busyPause)) //nolint:gosec // spreads load
 	case err == nil && progress.Large && !t.push.Slow:
 		n.state, n.attempt, n.lane, n.again = t.state, t.push.Attempt, laneSlow, j.deps.Now()
 	case err != nil || progress.Verdict == policy.VerdictError:
@@ -322,6 +325,9 @@ func (j *Journal) failed(t turnOf, progress gatekeeper.Progress, err error) next
 	}
 	return n
 }
+
+// busyPause is how long a push waits, at least, whose turn it was not.
+const busyPause = time.Second
 
 // reverifyAttempts is how often a golden image is looked at again that cannot
 // be read.
