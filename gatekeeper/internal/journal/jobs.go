@@ -173,4 +173,3 @@ func (j *Journal) enqueue(ctx context.Context, tx db, pushes []int64, at func(i 
 	}
 	return nil
 }
-

@@ -224,20 +224,10 @@ func pollInterval(e engine) time.Duration {
 	return 100 * time.Millisecond
 }
 
-// quiet leaves River's warnings and errors in the log, and no more.
+// quiet leaves River's warnings and errors in the log, and no more; each once
+// in a while.
 func (j *Journal) quiet() *slog.Logger {
-	return slog.New(atLeast{j.deps.Log.Handler(), slog.LevelWarn})
-}
-
-// atLeast is a handler that drops what is below a level.
-type atLeast struct {
-	slog.Handler
-	level slog.Level
-}
-
-// Enabled implements slog.Handler.
-func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= h.level && h.Handler.Enabled(ctx, level)
+	return slog.New(newSeldom(j.deps.Log.Handler(), slog.LevelWarn))
 }
 
 // Close ends the journal. Run must have returned.

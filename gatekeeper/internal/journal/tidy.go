@@ -43,7 +43,7 @@ func (j *Journal) tidy(ctx context.Context) {
 		err := step.take(limited)
 		cancel()
 		if err != nil && ctx.Err() == nil {
-			j.deps.Log.WarnContext(ctx, "could not "+step.name, slog.Any("error", err))
+			j.deps.Log.WarnContext(ctx, "could not put in order what others left behind", slog.String("step", step.name), slog.Any("error", err))
 		}
 	}
 }

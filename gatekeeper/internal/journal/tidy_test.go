@@ -29,9 +29,12 @@ func connect(t *testing.T, location string) *pgx.Conn {
 	return conn
 }
 
-func execute(t *testing.T, on interface {
+// executor is a connection or a transaction.
+type executor interface {
 	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
-}, query string, args ...any) {
+}
+
+func execute(t *testing.T, on executor, query string, args ...any) {
 	t.Helper()
 	if _, err := on.Exec(t.Context(), query, args...); err != nil {
 		t.Fatal(err)
@@ -336,4 +339,80 @@ func TestTasksThatHang(t *testing.T) {
 			awaitSignal(t, done, "a task waits for others")
 		})
 	}
+}
+
+// A process that is told to stop while it starts stops.
+func TestStoppedBeforeItBegan(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := e.openNew(t).Run(ctx, newProcessor()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A task whose process died is done by the next, and not only when its time
+// comes.
+func TestATaskOfADeadProcess(t *testing.T) {
+	t.Parallel()
+	location := postgresLocation(t)
+	d, runs := deps(t), make(chan context.Context)
+	d.Tasks = []journal.Task{{Name: "walk", Every: time.Hour, Run: func(ctx context.Context) error {
+		runs <- ctx
+		<-ctx.Done()
+		return ctx.Err()
+	}}}
+	d.Grace = time.Millisecond
+	j := open(t, location, d)
+	t.Cleanup(func() { closeJournal(t, j) })
+	run(t, j, newProcessor())
+	first := <-runs
+	execute(t, connect(t, location), "DELETE FROM replicas")
+	timer := time.NewTimer(20 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-runs:
+	case <-timer.C:
+		t.Fatal("it is not done again")
+	}
+	if first.Err() == nil {
+		t.Error("it is done twice at a time")
+	}
+}
+
+// A task that this process does not know is left to those that do.
+func TestATaskOfAnotherConfiguration(t *testing.T) {
+	t.Parallel()
+	location := postgresLocation(t)
+	with, done := deps(t), make(chan struct{}, 1)
+	with.Tasks = []journal.Task{{Name: "walk", Every: time.Hour, Run: func(context.Context) error { done <- struct{}{}; return nil }}}
+	leader := open(t, location, with)
+	stop := run(t, leader, newProcessor())
+	awaitSignal(t, done, "the task is not done")
+	stop()
+	closeJournal(t, leader)
+	conn := connect(t, location)
+	without := open(t, location, deps(t))
+	t.Cleanup(func() { closeJournal(t, without) })
+	run(t, without, newProcessor())
+	execute(t, conn, "UPDATE river_job SET state = 'available', finalized_at = NULL, created_at = now(), scheduled_at = now() WHERE kind = 'task'")
+	await(t, func(ctx context.Context) error { // until the one that does not know it looked at it
+		var state string
+		var left bool
+		for !left {
+			query := "SELECT state, metadata->>'snoozes' IS NOT NULL FROM river_job WHERE kind = 'task'"
+			if err := conn.QueryRow(ctx, query).Scan(&state, &left); err != nil {
+				return err
+			}
+			if state == "completed" {
+				return fmt.Errorf("the task is %s", state)
+			}
+		}
+		return nil
+	})
 }
