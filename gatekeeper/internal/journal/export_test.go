@@ -144,8 +144,12 @@ func (j *Journal) Busy(ctx context.Context) (free func(), err error) {
 // LoseTurn has this process have a turn that it knows nothing of, as when the
 // answer was lost.
 func (j *Journal) LoseTurn(ctx context.Context, key string) error {
-	_, err := j.engine.turn(ctx, j.replica.id, key, j.replica.id+"/lost")
-	return err
+	for {
+		taken, err := j.engine.turn(ctx, j.replica.id, key, j.replica.id+"/lost")
+		if taken || err != nil {
+			return err // not before this process is among the others
+		}
+	}
 }
 
 // JobOf returns the job that looks after a push.
