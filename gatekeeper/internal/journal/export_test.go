@@ -112,6 +112,11 @@ func (j *Journal) Sweep(ctx context.Context) error { return j.sweep(ctx) }
 // Fence ends all work, as when the database is gone for long.
 func (j *Journal) Fence(ctx context.Context) { j.replica.fence(ctx) }
 
+// Enter begins work on a job.
+func (j *Journal) Enter(ctx context.Context, job int64) (working context.Context, leave func()) {
+	return j.replica.enter(ctx, job)
+}
+
 // Busy takes all connections that work is done with until free is called; of
 // SQLite the one that writes.
 func (j *Journal) Busy(ctx context.Context) (free func(), err error) {

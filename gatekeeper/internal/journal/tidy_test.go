@@ -121,7 +121,7 @@ func TestALockOfADeadProcess(t *testing.T) {
 	t.Cleanup(func() { closeJournal(t, j) })
 	accept(t, j, pushTo("team/held", "v1"))
 	conn := connect(t, location)
-	execute(t, conn, "UPDATE river_job SET state = 'running', attempted_by = '{dead}', attempted_at = now()")
+	execute(t, conn, "UPDATE river_job SET state = 'running', attempted_by = '{gone}', attempted_at = now()")
 	execute(t, conn, "INSERT INTO replicas VALUES ('dead', now() - interval '1 hour')")
 	execute(t, conn, "INSERT INTO turns VALUES ('key', 'dead', 'dead/1')")
 	tx, err := conn.Begin(t.Context())
@@ -152,16 +152,45 @@ func TestALockOfADeadProcess(t *testing.T) {
 	c.verdict(policy.VerdictPromoted)
 }
 
-// A process that was struck off notices whatever fails meanwhile.
+// A process that was struck off notices, whatever fails meanwhile, until it is
+// among the others again.
 func TestBeingStruckOffIsNoticed(t *testing.T) {
+	t.Parallel()
+	location := postgresLocation(t)
+	j := open(t, location, deps(t))
+	t.Cleanup(func() { closeJournal(t, j) })
+	conn := connect(t, location)
+	ends := func(want, works bool) {
+		t.Helper()
+		working, leave := j.Enter(t.Context(), 1)
+		defer leave()
+		if err := j.Beat(t.Context()); (err == nil) != works {
+			t.Errorf("a sign of life: %v", err)
+		}
+		if ended := working.Err() != nil; ended != want {
+			t.Errorf("the work was ended: %t", ended)
+		}
+	}
+	ends(true, true) // before the first sign of life nothing is its own
+	ends(false, true)
+	execute(t, conn, "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'as the test asked'; END $$")
+	execute(t, conn, "CREATE TRIGGER no BEFORE INSERT ON replicas FOR EACH ROW EXECUTE FUNCTION no()")
+	execute(t, conn, "DELETE FROM replicas")
+	ends(true, false)
+	execute(t, conn, "DROP TRIGGER no ON replicas")
+	ends(true, true)
+	ends(false, true)
+}
+
+// Work of a process that was struck off is done again, as another job.
+func TestWorkOfWhoWasStruckOff(t *testing.T) {
 	t.Parallel()
 	location := postgresLocation(t)
 	j, p := open(t, location, deps(t)), newProcessor()
 	t.Cleanup(func() { closeJournal(t, j) })
 	run(t, j, p)
 	accept(t, j, pushOf("v1", digest("a")))
-	first := p.next(t)
-	before := jobOf(t, j, first.push)
+	before := jobOf(t, j, p.next(t).push)
 	execute(t, connect(t, location), "DELETE FROM replicas")
 	p.next(t).verdict(policy.VerdictPromoted) // the first was ended
 	awaitState(t, j, "v1", "promoted")
