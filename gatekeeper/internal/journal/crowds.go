@@ -34,7 +34,7 @@ func (j *Journal) workersOf(lane string) int {
 // those of its lane that came earlier, then to the end.
 func (j *Journal) behind(t turnOf, job *river.Job[judgeArgs]) next {
 	n := next{
-		state: t.state, attempt: t.push.Attempt, problem: t.problem, judgedBy: t.judgedBy, again: j.deps.Now(),
+		state: t.before, attempt: t.push.Attempt, problem: t.problem, judgedBy: t.judgedBy, again: j.deps.Now(),
 		lane: job.Queue, priority: priorityLast, rank: rankOf(job),
 	}
 	if job.Priority == priorityLast {

@@ -156,6 +156,19 @@ func TestACrowdThatHangsHoldsUpNobody(t *testing.T) {
 					t.Errorf("it waited %s", took)
 				}
 			}
+			judging := 0
+			for i := range 50 {
+				image, err := j.Lookup(t.Context(), "team/slow", fmt.Sprintf("v%d", i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if image.State == "judging" {
+					judging++
+				}
+			}
+			if judging < 6 || judging > 8 {
+				t.Errorf("%d are said to be judged", judging)
+			}
 		})
 	}
 }

@@ -228,6 +228,7 @@ func (w *worker) process(ctx context.Context, p gatekeeper.Push) (progress gatek
 // turnOf is what a job is about to look at.
 type turnOf struct {
 	push     gatekeeper.Push
+	before   string // the state it was found in
 	state    string
 	problem  string
 	judgedBy string
@@ -251,7 +252,7 @@ func (j *Journal) begin(ctx context.Context, job *river.Job[judgeArgs]) (t turnO
 		if err != nil {
 			return err
 		}
-		t.push.Slow = job.Queue == laneSlow
+		t.before, t.push.Slow = t.state, job.Queue == laneSlow
 		t.current = jobID.Valid && jobID.Int64 == job.ID
 		switch {
 		case !t.current:
