@@ -390,27 +390,50 @@ func TestStoppedBeforeItBegan(t *testing.T) {
 func TestATaskOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	location := postgresLocation(t)
-	d, runs := deps(t), make(chan context.Context)
-	d.Tasks = []journal.Task{{Name: "walk", Every: time.Hour, Run: func(ctx context.Context) error {
-		runs <- ctx
-		<-ctx.Done()
-		return ctx.Err()
-	}}}
-	d.Grace = time.Millisecond
+	d, done := deps(t), make(chan struct{}, 1)
+	d.Tasks = []journal.Task{{Name: "walk", Every: time.Hour, Run: func(context.Context) error { done <- struct{}{}; return nil }}}
 	j := open(t, location, d)
 	t.Cleanup(func() { closeJournal(t, j) })
-	run(t, j, newProcessor())
-	first := <-runs
-	execute(t, connect(t, location), "DELETE FROM replicas")
-	timer := time.NewTimer(20 * time.Second)
-	defer timer.Stop()
-	select {
-	case <-runs:
-	case <-timer.C:
-		t.Fatal("it is not done again")
+	stop := run(t, j, newProcessor())
+	awaitSignal(t, done, "the task is not done")
+	stop()
+	conn := connect(t, location)
+	var job int64
+	err := conn.QueryRow(t.Context(), "UPDATE river_job SET state = 'running', finalized_at = NULL, attempted_by = '{gone}' WHERE kind = 'task' RETURNING id").Scan(&job)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if first.Err() == nil {
-		t.Error("it is done twice at a time")
+	j.Tidy(t.Context())
+	j.Tidy(t.Context())
+	var name string
+	if err := conn.QueryRow(t.Context(), "SELECT args->>'name' FROM river_job WHERE kind = 'task' AND state = 'available'").Scan(&name); err != nil || name != "walk" {
+		t.Errorf("the task %q waits: %v", name, err)
+	}
+	if state := stateOf(t, j, job); state != "discarded" {
+		t.Errorf("the job before is %s", state)
+	}
+}
+
+// A task that is ended goes on, in another process or in this one.
+func TestATaskThatIsEndedIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, runs := deps(t), make(chan struct{})
+			d.Tasks = []journal.Task{{Name: "walk", Every: time.Hour, Run: func(ctx context.Context) error {
+				runs <- struct{}{}
+				<-ctx.Done()
+				return ctx.Err()
+			}}}
+			d.Grace = time.Millisecond
+			j := open(t, e.location(t), d)
+			t.Cleanup(func() { closeJournal(t, j) })
+			run(t, j, newProcessor())
+			awaitSignal(t, runs, "the task is not done")
+			j.Fence(t.Context())
+			awaitSignal(t, runs, "the task is not done again")
+		})
 	}
 }
 
