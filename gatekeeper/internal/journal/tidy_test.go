@@ -422,7 +422,10 @@ func TestATaskThatIsEndedIsDoneAgain(t *testing.T) {
 			t.Parallel()
 			d, runs := deps(t), make(chan struct{})
 			d.Tasks = []journal.Task{{Name: "walk", Every: time.Hour, Run: func(ctx context.Context) error {
-				runs <- struct{}{}
+				select {
+				case runs <- struct{}{}:
+				case <-ctx.Done(): // it is begun once more while the journal stops
+				}
 				<-ctx.Done()
 				return ctx.Err()
 			}}}
