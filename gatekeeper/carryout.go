@@ -126,13 +126,15 @@ func (g *Gate) tag(ctx context.Context, d *Decision, s policy.Subject, r policy.
 func (g *Gate) turn(ctx context.Context, to policy.Promotion) (release func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	key := to.Registry + "/" + to.Repository
+	key := g.place(to)
+	defer func() {
+		if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+			err = &BusyError{key, err}
+		}
+	}()
 	unlock, err := g.destinations.lock(waiting, key)
-	if err != nil {
-		return nil, fmt.Errorf("another promotion to %s is under way: %w", key, err)
-	}
-	if g.Turns == nil {
-		return unlock, nil
+	if err != nil || g.Turns == nil {
+		return unlock, err
 	}
 	end, err := g.Turns.Turn(waiting, key)
 	if err != nil {
@@ -143,6 +145,20 @@ func (g *Gate) turn(ctx context.Context, to policy.Promotion) (release func(), e
 		end()
 		unlock()
 	}, nil
+}
+
+// place is where a promotion goes, by the registry's host where that is known:
+// two names of the configuration may lead to one registry.
+func (g *Gate) place(to policy.Promotion) string {
+	registry := to.Registry
+	if hosts, ok := g.Resolver.(interface {
+		Host(registry string) (string, error)
+	}); ok {
+		if host, err := hosts.Host(registry); err == nil {
+			registry = host
+		}
+	}
+	return registry + "/" + to.Repository
 }
 
 func (g *Gate) attest(ctx context.Context, d Decision, r policy.Result) error {

@@ -325,6 +325,8 @@ func TestAHangingSignatureHoldsNobodyForEver(t *testing.T) {
 		synctest.Wait()
 		if _, err := gate.Process(t.Context(), second); err == nil || !strings.Contains(err.Error(), "another promotion to golden/team-a/app is under way") {
 			t.Errorf("the second: %v", err)
+		} else if _, busy := errors.AsType[*gatekeeper.BusyError](err); !busy {
+			t.Errorf("to wait for another is a failure: %v", err)
 		}
 		if waited := time.Since(started); waited > time.Minute {
 			t.Errorf("it waited %s", waited)

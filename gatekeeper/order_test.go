@@ -92,6 +92,26 @@ func TestAPromotionTakesItsTurnAmongProcesses(t *testing.T) {
 	w.wantGolden(map[string]string{"team-a/app:v1": "a"})
 }
 
+// hosted knows where registries are.
+type hosted struct{ *world }
+
+func (hosted) Host(string) (string, error) { return "registry.example", nil }
+
+// Two names of one registry are one place.
+func TestATurnIsOfAPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sign("a")
+	gate := w.gate()
+	gate.Resolver = hosted{w}
+	if _, err := gate.Process(t.Context(), w.push("team-a/app", "v1", "a")); err != nil {
+		t.Fatal(err)
+	}
+	if want := "registry.example/team-a/app"; len(w.turns) == 0 || w.turns[0] != want {
+		t.Errorf("turns %q, want %q", w.turns, want)
+	}
+}
+
 // A large image is judged only where it holds up nobody.
 func TestALargeImageIsJudgedApart(t *testing.T) {
 	t.Parallel()

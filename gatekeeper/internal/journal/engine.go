@@ -57,15 +57,28 @@ type engine interface {
 
 // replicas are the processes that share an engine.
 type replicas interface {
-	// beat says that a process is alive and takes back the turns of dead ones.
-	// It returns how many are alive, and whether this one was taken for dead.
+	// beat says that a process is alive. It returns how many are, and whether
+	// this one was taken for dead: then it is not among them until it joins.
 	beat(ctx context.Context, id string) (alive int, lapsed bool, err error)
+	join(ctx context.Context, id string) error
 	// leave says that a process is at work no more.
 	leave(ctx context.Context, id string) error
+	// takeBack strikes off dead processes, with their turns and leadership.
+	takeBack(ctx context.Context) error
 	// marked is a query for the jobs that a process is said to work on.
 	marked(id string) (query string, args []any)
-	// orphaned is a query for the jobs that dead processes work on.
-	orphaned() (query string, args []any)
+	// orphaned is a query for the jobs that dead processes work on; empty when
+	// there are none.
+	orphaned() string
+	// abandoned is a condition on a running job j that is a process's own, or a
+	// dead one's.
+	abandoned(id string) (condition string, args []any)
+	// skipLocked is locked for rows of some tables, without those that other
+	// transactions change.
+	skipLocked(query, tables string) string
+	// turnsOf is a query for the holders of a process that have turns; empty
+	// when nobody needs any.
+	turnsOf(id string) (query string, args []any)
 	// turn tries to take the turn of a key; one holder has it at a time.
 	turn(ctx context.Context, id, key, holder string) (taken bool, err error)
 	endTurn(ctx context.Context, holder string) error

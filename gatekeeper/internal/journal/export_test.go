@@ -110,8 +110,7 @@ func (j *Journal) ReadSlowly(ctx context.Context) {
 
 // Orphans lists the jobs that dead processes work on.
 func (j *Journal) Orphans(ctx context.Context) ([]int64, error) {
-	query, args := j.engine.orphaned()
-	return numbers(ctx, j.engine, query, args)
+	return numbers(ctx, j.engine, j.engine.orphaned(), nil)
 }
 
 // MigrationLock is held by who changes the tables, IntakeLock by who gives
@@ -144,3 +143,92 @@ func (j *Journal) blob() string {
 func (j *Journal) OldUntil(ctx context.Context, before time.Time, after int64) (int64, error) {
 	return j.oldUntil(ctx, before, after)
 }
+
+// NotJudgedBy counts the pushes that were judged by something else.
+func (j *Journal) NotJudgedBy(ctx context.Context, by string) (n int, err error) {
+	err = j.engine.row(ctx, "SELECT count(*) FROM pushes WHERE judged_by <> ? AND state <> 'superseded'", by).Scan(&n)
+	return n, err
+}
+
+// Beat shows a sign of life; Tidy puts in order what others left behind, and
+// Sweep looks for pushes without a job.
+func (j *Journal) Beat(ctx context.Context) error {
+	_, err := j.replica.beat(ctx)
+	return err
+}
+
+// Tidy is one round of what is done each second.
+func (j *Journal) Tidy(ctx context.Context) { j.tidy(ctx) }
+
+// Sweep gives pushes without a job a new one.
+func (j *Journal) Sweep(ctx context.Context) error { return j.sweep(ctx) }
+
+// Fence ends all work, as when the database is gone for long.
+func (j *Journal) Fence(ctx context.Context) { j.replica.fence(ctx) }
+
+// Enter begins work on a job.
+func (j *Journal) Enter(ctx context.Context, job int64) (working context.Context, leave func()) {
+	return j.replica.enter(ctx, job)
+}
+
+// Busy takes all connections that work is done with until free is called; of
+// SQLite the one that writes.
+func (j *Journal) Busy(ctx context.Context) (free func(), err error) {
+	if s, ok := j.engine.(*sqlite); ok {
+		conn, err := s.write.Conn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return func() { _ = conn.Close() }, nil
+	}
+	p, ok := j.engine.(*postgres)
+	if !ok {
+		return nil, fmt.Errorf("%T is unknown", j.engine)
+	}
+	var releases []func()
+	for range p.work.Config().MaxConns {
+		conn, err := p.work.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		releases = append(releases, conn.Release)
+	}
+	return func() {
+		for _, release := range releases {
+			release()
+		}
+	}, nil
+}
+
+// LoseTurn has this process have a turn that it knows nothing of, as when the
+// answer was lost.
+func (j *Journal) LoseTurn(ctx context.Context, key string) error {
+	for {
+		taken, err := j.engine.turn(ctx, j.replica.id, key, j.replica.id+"/lost")
+		if taken || err != nil {
+			return err // not before this process is among the others
+		}
+	}
+}
+
+// JobOf returns the job that looks after a push.
+func (j *Journal) JobOf(ctx context.Context, push int64) (job int64, err error) {
+	err = j.engine.row(ctx, "SELECT job_id FROM pushes WHERE id = ?", push).Scan(&job)
+	return job, err
+}
+
+// StateOf returns the state of a job.
+func (j *Journal) StateOf(ctx context.Context, job int64) (state string, err error) {
+	err = j.engine.row(ctx, "SELECT state FROM river_job WHERE id = ?", job).Scan(&state)
+	return state, err
+}
+
+// Spoil has a job be over without an outcome.
+func (j *Journal) Spoil(ctx context.Context, job int64) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		return tx.exec(ctx, "UPDATE river_job SET state = 'cancelled', finalized_at = "+j.engine.fromNow("0")+" WHERE id = ?", job)
+	})
+}
+
+// Replace has jobs done anew if nobody works on them.
+func (j *Journal) Replace(ctx context.Context, jobs ...int64) error { return j.replace(ctx, jobs) }

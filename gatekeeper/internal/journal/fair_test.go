@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -72,7 +73,7 @@ func TestARepositoryDoesNotTakeEveryWorker(t *testing.T) {
 				accept(t, j, pushTo("team/slow", fmt.Sprintf("v%d", i)))
 			}
 			var held []call
-			for range 3 { // two of four in the fast lane, and the one of the slow lane
+			for range 3 { // of four
 				held = append(held, p.next(t))
 			}
 			accept(t, j, pushTo("team/other", "v1"))
@@ -88,6 +89,86 @@ func TestARepositoryDoesNotTakeEveryWorker(t *testing.T) {
 				held = []call{p.next(t)}
 			}
 			held[0].verdict(policy.VerdictPromoted)
+		})
+	}
+}
+
+// A repository that is alone has most workers, however much it pushed.
+func TestACrowdHasMostWorkers(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deps(t)
+			d.Workers = 8
+			j := open(t, e.location(t), d)
+			t.Cleanup(func() { closeJournal(t, j) })
+			const pushes, most = 200, 6
+			for i := range pushes {
+				accept(t, j, pushTo("team/many", fmt.Sprintf("v%d", i)))
+			}
+			p := newProcessor()
+			run(t, j, p)
+			var held []call
+			for range pushes {
+				held = append(held, p.next(t))
+				if len(held) == most {
+					held[0].verdict(policy.VerdictPromoted)
+					held = held[1:]
+				}
+			}
+			for _, c := range held {
+				c.verdict(policy.VerdictPromoted)
+			}
+		})
+	}
+}
+
+// While what one repository pushed hangs, others have a worker at once,
+// whatever they are looked at for.
+func TestACrowdThatHangsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deps(t)
+			d.Workers, d.Grace = 8, time.Millisecond
+			j := open(t, e.location(t), d)
+			t.Cleanup(func() { closeJournal(t, j) })
+			p := newProcessor()
+			run(t, j, p)
+			for i := range 50 {
+				accept(t, j, pushTo("team/slow", fmt.Sprintf("v%d", i)))
+			}
+			for range 6 {
+				p.next(t) // no answer, until the end
+			}
+			for i := range 5 {
+				accept(t, j, pushTo(fmt.Sprintf("team/app-%d", i), "v1"))
+				began := time.Now()
+				c := p.next(t)
+				if c.push.Repository == "team/slow" {
+					t.Fatalf("%s has a worker before others", c.push.Tag)
+				}
+				c.answer <- answer{err: errors.New("outage")} // a further attempt is looked at in time too
+				p.next(t).verdict(policy.VerdictPromoted)
+				if took := time.Since(began); took > 5*time.Second {
+					t.Errorf("it waited %s", took)
+				}
+			}
+			judging := 0
+			for i := range 50 {
+				image, err := j.Lookup(t.Context(), "team/slow", fmt.Sprintf("v%d", i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if image.State == "judging" {
+					judging++
+				}
+			}
+			if judging < 6 || judging > 8 {
+				t.Errorf("%d are said to be judged", judging)
+			}
 		})
 	}
 }
@@ -111,6 +192,30 @@ func TestALargeImageGoesToTheSlowLane(t *testing.T) {
 			c.answer <- answer{err: errors.New("outage")}
 			if c = p.next(t); !c.push.Slow || c.push.Attempt != 1 {
 				t.Errorf("after a failure: %+v", c.push)
+			}
+			c.verdict(policy.VerdictPromoted)
+			awaitState(t, j, "v1", "promoted")
+		})
+	}
+}
+
+// To wait for others is no failed attempt.
+func TestWaitingForOthersIsNoFailure(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deps(t)
+			d.Backoff = func(int) time.Duration { return time.Hour }
+			d.Retries = time.Nanosecond // a failure is the last one
+			j, p := open(t, e.location(t), d), newProcessor()
+			t.Cleanup(func() { closeJournal(t, j) })
+			run(t, j, p)
+			accept(t, j, pushOf("v1", digest("a")))
+			p.next(t).answer <- answer{err: fmt.Errorf("promote: %w", &gatekeeper.BusyError{Place: "golden/app", Err: context.DeadlineExceeded})}
+			c := p.next(t)
+			if s := awaitState(t, j, "v1", "judging"); c.push.Attempt != 0 || s.Problem != "" {
+				t.Errorf("attempt %d, problem %q", c.push.Attempt, s.Problem)
 			}
 			c.verdict(policy.VerdictPromoted)
 			awaitState(t, j, "v1", "promoted")

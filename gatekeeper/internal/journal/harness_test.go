@@ -101,6 +101,7 @@ type processor struct {
 type call struct {
 	push   gatekeeper.Push
 	answer chan<- answer
+	ended  <-chan struct{} // closed when nobody waits for an answer any more
 }
 
 type answer struct {
@@ -114,7 +115,7 @@ func newProcessor() *processor { return &processor{calls: make(chan call)} }
 func (p *processor) Process(ctx context.Context, push gatekeeper.Push) (gatekeeper.Progress, error) {
 	answers := make(chan answer)
 	select {
-	case p.calls <- call{push, answers}:
+	case p.calls <- call{push, answers, ctx.Done()}:
 	case <-ctx.Done():
 		return gatekeeper.Progress{}, ctx.Err()
 	}
@@ -145,6 +146,14 @@ func (p *processor) next(t *testing.T) call {
 
 func (c call) verdict(v policy.Verdict) {
 	c.answer <- answer{progress: gatekeeper.Progress{Verdict: v}}
+}
+
+// late is verdict, unless nobody waits for it any more.
+func (c call) late(v policy.Verdict) {
+	select {
+	case c.answer <- answer{progress: gatekeeper.Progress{Verdict: v}}:
+	case <-c.ended:
+	}
 }
 
 func (c call) pending(until time.Time) {

@@ -145,6 +145,9 @@ func (in *intake) adopt(ctx context.Context, newest *newestPush, f freshPush) er
 	if newest.id == 0 || !changes {
 		return nil
 	}
+	if newest.eventID == "" && !f.push.Time.IsZero() {
+		newest.orderAt = f.orderAt // now it is known when it was pushed
+	}
 	newest.eventID, newest.orderAt = cmp.Or(newest.eventID, f.push.EventID), max(newest.orderAt, f.orderAt)
 	err := in.tx.exec(ctx, "UPDATE pushes SET event_id = ?, order_at = ? WHERE id = ?", newest.eventID, newest.orderAt, newest.id)
 	if err != nil {

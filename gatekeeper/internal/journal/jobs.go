@@ -17,7 +17,7 @@ import (
 // long does not hold up the rest.
 const (
 	laneFast  = river.QueueDefault
-	laneSlow  = "slow"  // large images, what took long before, what a repository has too much of
+	laneSlow  = "slow"  // large images, what took long before
 	laneTasks = "tasks" // periodic work
 )
 
@@ -28,6 +28,7 @@ const (
 	priorityAgain     = 2 // deadlines and further attempts
 	priorityReconcile = 3 // what no notification reported, what a changed policy affects
 	priorityReverify  = 4 // golden images
+	priorityLast      = 4 // what a repository has too much of
 )
 
 // jobs is River on one of the engines.
@@ -167,28 +168,4 @@ func (j *Journal) enqueue(ctx context.Context, tx db, pushes []int64, at func(i 
 		return fmt.Errorf("place %d jobs: %w", len(ids), err)
 	}
 	return nil
-}
-
-// replace puts new jobs in the place of those that are marked as running and
-// that nobody works on. Periodic work waits for its next time.
-func (j *Journal) replace(ctx context.Context, tx db, running []int64) error {
-	these, args := " IN ("+valuesOf("?", len(running))+")", anys(running)
-	var pushes []int64
-	var places []place
-	query := j.engine.locked("SELECT p.id, j.queue, j.priority FROM pushes p JOIN river_job j ON j.id = p.job_id WHERE j.state = 'running' AND j.id" + these + " ORDER BY p.id")
-	err := tx.each(ctx, query, args, func(r row) error {
-		var push int64
-		var p place
-		err := r.Scan(&push, &p.lane, &p.priority)
-		pushes, places = append(pushes, push), append(places, p)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("find the pushes of %d jobs: %w", len(running), err)
-	}
-	if err := j.enqueue(ctx, tx, pushes, func(i int) place { return places[i] }); err != nil {
-		return err
-	}
-	return tx.exec(ctx, "UPDATE river_job SET state = 'discarded', finalized_at = "+j.engine.rank("CAST(? AS bigint)")+" WHERE state = 'running' AND id"+these,
-		append([]any{j.deps.Now().Unix()}, args...)...)
 }

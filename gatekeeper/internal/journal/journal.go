@@ -81,6 +81,8 @@ type Journal struct {
 	replica   *replica
 	processor Processor
 	crowds    crowds
+	suspects  suspects  // of keepTidy
+	swept     time.Time // by keepTidy
 	steady    steady
 	probe     probe
 	golden    goldenCounts
@@ -100,7 +102,7 @@ type options struct {
 // Open opens or creates the journal at a URL: sqlite:///path, or postgres://…
 // as libpq has it. Tables are brought up to date.
 func Open(ctx context.Context, location string, deps Deps) (_ *Journal, err error) {
-	j := &Journal{deps: withDefaults(deps), steady: newSteady(deps.Now()), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: crowds{running: map[string]int{}}}
+	j := &Journal{deps: withDefaults(deps), steady: newSteady(deps.Now()), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: newCrowds()}
 	j.probe, j.golden = newProbe(), newGoldenCounts()
 	defer func() {
 		if err != nil {
@@ -204,17 +206,19 @@ func (j *Journal) newQueue() error {
 	if err != nil {
 		return err
 	}
-	j.crowds.most = max(1, j.deps.Workers/2)
 	j.jobs, err = j.engine.jobs(jobsConfig{
 		id: id, workers: workers, tasks: tasks, poll: pollInterval(j.engine), now: j.deps.Now, log: j.quiet(),
 		lanes: map[string]river.QueueConfig{
-			laneFast:  {MaxWorkers: j.deps.Workers},
-			laneSlow:  {MaxWorkers: max(1, j.deps.Workers/4)},
-			laneTasks: {MaxWorkers: 2},
+			laneFast: {MaxWorkers: j.deps.Workers},
+			laneSlow: {MaxWorkers: j.slowWorkers()},
+			// One that hangs holds up no other.
+			laneTasks: {MaxWorkers: max(2, len(tasks))},
 		},
 	})
 	return err
 }
+
+func (j *Journal) slowWorkers() int { return max(1, j.deps.Workers/4) }
 
 // pollInterval is shorter where nobody tells of new jobs.
 func pollInterval(e engine) time.Duration {
@@ -224,20 +228,10 @@ func pollInterval(e engine) time.Duration {
 	return 100 * time.Millisecond
 }
 
-// quiet leaves River's warnings and errors in the log, and no more.
+// quiet leaves River's warnings and errors in the log, and no more; each once
+// in a while.
 func (j *Journal) quiet() *slog.Logger {
-	return slog.New(atLeast{j.deps.Log.Handler(), slog.LevelWarn})
-}
-
-// atLeast is a handler that drops what is below a level.
-type atLeast struct {
-	slog.Handler
-	level slog.Level
-}
-
-// Enabled implements slog.Handler.
-func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= h.level && h.Handler.Enabled(ctx, level)
+	return slog.New(newSeldom(j.deps.Log.Handler(), slog.LevelWarn))
 }
 
 // Close ends the journal. Run must have returned.

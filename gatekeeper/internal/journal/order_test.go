@@ -144,6 +144,7 @@ func TestWhatFailedBeforeItsDigestWasKnownIsFoundAgain(t *testing.T) {
 				t.Errorf("while it is looked at: %d, %v", missed, err)
 			}
 			c.answer <- answer{err: errors.New("outage")}
+			p.next(t).answer <- answer{err: errors.New("outage")}
 			awaitState(t, j, "v1", "error")
 			found.Time = time.Now()
 			if missed, err := j.Reconcile(t.Context(), []notifications.Push{found}); err != nil || missed != 1 {
@@ -193,7 +194,9 @@ func TestAProblemOfAnyText(t *testing.T) {
 			t.Cleanup(func() { closeJournal(t, j) })
 			run(t, j, p)
 			accept(t, j, pushOf("v1", digest("a")))
-			p.next(t).answer <- answer{progress: gatekeeper.Progress{Verdict: policy.VerdictError, Reason: "curl 1.0\x00\xff" + strings.Repeat("x", 4000)}}
+			for range 2 { // the first failure, and one after Retries
+				p.next(t).answer <- answer{progress: gatekeeper.Progress{Verdict: policy.VerdictError, Reason: "curl 1.0\x00\xff" + strings.Repeat("x", 4000)}}
+			}
 			if s := awaitState(t, j, "v1", "error"); !strings.HasPrefix(s.Problem, "curl 1.0\uFFFD\uFFFDx") {
 				t.Errorf("%.20q", s.Problem)
 			}

@@ -24,6 +24,7 @@ type postgres struct {
 	intake *pgxpool.Pool // for what is accepted
 	front  *pgxpool.Pool // for what is asked
 	work   *pgxpool.Pool // for jobs
+	pulse  *pgxpool.Pool // one connection for the signs of life
 }
 
 // intakeConnections are few: pushes get their numbers one after the other.
@@ -60,6 +61,9 @@ func openPostgres(ctx context.Context, location string, o options) (_ engine, er
 		return nil, err
 	}
 	if p.work, err = pgxpool.NewWithConfig(ctx, config.Copy()); err != nil {
+		return nil, err
+	}
+	if p.pulse, err = pgxpool.NewWithConfig(ctx, few(config, 1)); err != nil {
 		return nil, err
 	}
 	p.pgDB = pgDB{p.front}
@@ -334,34 +338,41 @@ func (p *postgres) jobs(c jobsConfig) (jobs, error) {
 	})
 }
 
-// beat implements engine. The turns and the leadership of dead processes go
-// back.
+// beat implements engine. It changes one row, with one statement, and waits for
+// nobody.
 func (p *postgres) beat(ctx context.Context, id string) (alive int, lapsed bool, err error) {
-	err = p.inTx(ctx, func(tx db) error {
-		// Without the row others have taken back what was this process's.
-		err := tx.row(ctx, `WITH old AS (SELECT count(*) AS n FROM replicas WHERE id = $1)
-			INSERT INTO replicas (id, seen_at) VALUES ($1, clock_timestamp())
-			ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
-			RETURNING (SELECT n = 0 FROM old)`, id).Scan(&lapsed)
+	// Without the row others have taken back what was this process's.
+	err = p.pulse.QueryRow(ctx, `WITH seen AS (UPDATE replicas SET seen_at = clock_timestamp() WHERE id = $1 RETURNING 1)
+		SELECT (SELECT count(*) FROM replicas), NOT EXISTS (SELECT 1 FROM seen)`, id).Scan(&alive, &lapsed)
+	return alive, lapsed, explainServer(err)
+}
+
+func (p *postgres) join(ctx context.Context, id string) error {
+	_, err := p.pulse.Exec(ctx, `INSERT INTO replicas (id, seen_at) VALUES ($1, clock_timestamp())
+		ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()`, id)
+	return explainServer(err)
+}
+
+// takeBack implements engine. What a transaction has, a dead process's too, is
+// for the next time.
+func (p *postgres) takeBack(ctx context.Context) error {
+	return p.inTx(ctx, func(tx db) error {
+		err := tx.exec(ctx, `DELETE FROM replicas WHERE id IN (
+			SELECT id FROM replicas WHERE seen_at < clock_timestamp() - make_interval(secs => ?) FOR UPDATE SKIP LOCKED)`, leaseTime.Seconds())
 		if err != nil {
 			return err
 		}
-		if err := tx.exec(ctx, "DELETE FROM replicas WHERE seen_at < clock_timestamp() - make_interval(secs => ?)", leaseTime.Seconds()); err != nil {
-			return err
-		}
-		return tx.row(ctx, "SELECT count(*) FROM replicas").Scan(&alive)
+		return takeBack(ctx, tx)
 	})
-	if err != nil {
-		return 0, false, err
-	}
-	return alive, lapsed, p.inTx(ctx, func(tx db) error { return takeBack(ctx, tx) })
 }
 
 // takeBack gives what nobody has any more to whoever comes first.
 func takeBack(ctx context.Context, tx db) error {
 	for _, query := range []string{
-		"DELETE FROM turns t WHERE NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = t.replica)",
-		"DELETE FROM river_leader l WHERE NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = l.leader_id)",
+		`DELETE FROM turns WHERE key IN (
+			SELECT key FROM turns t WHERE NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = t.replica) FOR UPDATE OF t SKIP LOCKED)`,
+		`DELETE FROM river_leader WHERE leader_id IN (
+			SELECT leader_id FROM river_leader l WHERE NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = l.leader_id) FOR UPDATE OF l SKIP LOCKED)`,
 	} {
 		if err := tx.exec(ctx, query); err != nil {
 			return err
@@ -370,10 +381,22 @@ func takeBack(ctx context.Context, tx db) error {
 	return nil
 }
 
-// orphaned implements engine; the last of attempted_by is who works on a job.
-func (p *postgres) orphaned() (string, []any) {
-	return `SELECT id FROM river_job WHERE state = 'running' AND kind IN ('judge', 'task')
-		AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = attempted_by[array_upper(attempted_by, 1)])`, nil
+// workerOf is who works on a running job j: the last of those who tried.
+const workerOf = "j.attempted_by[array_upper(j.attempted_by, 1)]"
+
+// nobody is a condition on a running job j: who works on it is dead.
+const nobody = "NOT EXISTS (SELECT 1 FROM replicas r WHERE r.id = " + workerOf + ")"
+
+func (p *postgres) orphaned() string {
+	return "SELECT j.id FROM river_job j WHERE j.state = 'running' AND j.kind IN ('judge', 'task') AND " + nobody
+}
+
+func (p *postgres) abandoned(id string) (string, []any) {
+	return "j.state = 'running' AND (" + workerOf + " = ? OR " + nobody + ")", []any{id}
+}
+
+func (p *postgres) skipLocked(query, tables string) string {
+	return query + " FOR UPDATE OF " + tables + " SKIP LOCKED"
 }
 
 func (p *postgres) leave(ctx context.Context, id string) error {
@@ -386,7 +409,11 @@ func (p *postgres) leave(ctx context.Context, id string) error {
 }
 
 func (p *postgres) marked(id string) (string, []any) {
-	return "SELECT id FROM river_job WHERE state = 'running' AND attempted_by[array_upper(attempted_by, 1)] = ?", []any{id}
+	return "SELECT j.id FROM river_job j WHERE j.state = 'running' AND j.kind IN ('judge', 'task') AND " + workerOf + " = ?", []any{id}
+}
+
+func (p *postgres) turnsOf(id string) (string, []any) {
+	return "SELECT holder FROM turns WHERE replica = ?", []any{id}
 }
 
 func (p *postgres) turn(ctx context.Context, id, key, holder string) (taken bool, err error) {
@@ -405,7 +432,7 @@ func (p *postgres) endTurn(ctx context.Context, holder string) error {
 }
 
 func (p *postgres) close() error {
-	for _, pool := range []*pgxpool.Pool{p.intake, p.front, p.work} {
+	for _, pool := range []*pgxpool.Pool{p.intake, p.front, p.work, p.pulse} {
 		if pool != nil {
 			pool.Close()
 		}

@@ -3,13 +3,18 @@ package journal
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
-// Reconcile takes pushes as they were found in a registry, some time after
+// foundAfter is how long after its Time a push was found, see
+// reconcile.Journal.
+const foundAfter = time.Minute
+
+// Reconcile takes pushes as they were found in a registry, a minute after
 // their Time. Those that no notification reported are accepted, behind those
 // that were; it returns how many. One that ended as an error is judged again,
 // as is what its tag points to after all though it was taken for overtaken.
@@ -54,6 +59,10 @@ func (j *Journal) reconcile(ctx context.Context, found []notifications.Push, new
 			case n.there && n.digest == p.Digest && n.state == string(policy.VerdictError):
 				failed = append(failed, n.id)
 			case !n.there, n.digest != p.Digest, n.state == string(policy.VerdictSuperseded):
+				// When it was pushed nobody knows; not after it was found.
+				if !p.Time.IsZero() {
+					p.Time = p.Time.Add(foundAfter)
+				}
 				unreported = append(unreported, p)
 			}
 		}

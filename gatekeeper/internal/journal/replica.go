@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,26 +24,17 @@ type replica struct {
 	engine engine
 	log    *slog.Logger
 	alive  func(int) // told how many processes there are, when that changes
-	// replace puts new jobs in the place of running ones. Whoever still works
-	// on an old one has no say any more: neither here, nor in River, which
-	// changes a job that is marked as running whoever it is that runs it.
-	replace func(ctx context.Context, tx db, jobs []int64) error
 
 	mu      sync.Mutex
 	running map[int64]context.CancelFunc // jobs under way
-	// suspects are jobs that the database says this process works on, and it
-	// does not: their outcome could not be stored.
-	suspects map[int64]bool
-	// given are turns that are over and of which the database does not know
-	// yet, by holder.
-	given map[string]bool
-	turns atomic.Int64
+	holders map[string]bool              // that have a turn, or ask for one
+	turns   atomic.Int64
 }
 
 func (j *Journal) newReplica(id string) *replica {
 	return &replica{
-		id: id, engine: j.engine, log: j.deps.Log, alive: j.deps.Replicas, replace: j.replace,
-		running: map[int64]context.CancelFunc{}, given: map[string]bool{},
+		id: id, engine: j.engine, log: j.deps.Log, alive: j.deps.Replicas,
+		running: map[int64]context.CancelFunc{}, holders: map[string]bool{},
 	}
 }
 
@@ -64,6 +53,24 @@ func (r *replica) enter(ctx context.Context, job int64) (context.Context, func()
 	}
 }
 
+// worksOn says whether a job is under way here.
+func (r *replica) worksOn(job int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.running[job] != nil
+}
+
+// end ends the work on jobs that are others' by now.
+func (r *replica) end(jobs []int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range jobs {
+		if cancel := r.running[id]; cancel != nil {
+			cancel()
+		}
+	}
+}
+
 // stayAlive shows signs of life until ctx ends. It measures with the monotonic
 // clock, which does not jump.
 func (r *replica) stayAlive(ctx context.Context) {
@@ -72,12 +79,9 @@ func (r *replica) stayAlive(ctx context.Context) {
 	last, count := time.Now(), 0 //nolint:forbidigo // see above
 	for {
 		began := time.Now() //nolint:forbidigo // see above
-		n, lapsed, err := r.beat(ctx)
+		n, err := r.beat(ctx)
 		switch {
 		case err == nil:
-			if lapsed {
-				r.fence(ctx)
-			}
 			last = began
 			if n != count {
 				count = n
@@ -99,6 +103,20 @@ func (r *replica) stayAlive(ctx context.Context) {
 	}
 }
 
+// beat shows one sign of life. A process that finds itself struck off ends its
+// work first, and is among the others again then: whatever fails on the way,
+// it is noticed again the next time.
+func (r *replica) beat(ctx context.Context) (alive int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	alive, lapsed, err := r.engine.beat(ctx, r.id)
+	if err != nil || !lapsed {
+		return alive, err
+	}
+	r.fence(ctx)
+	return alive + 1, r.engine.join(ctx, r.id)
+}
+
 // fence ends all work: others may have taken it over by now.
 func (r *replica) fence(ctx context.Context) {
 	r.mu.Lock()
@@ -111,62 +129,6 @@ func (r *replica) fence(ctx context.Context) {
 	}
 }
 
-// beat returns lapsed when this process was taken for dead before.
-func (r *replica) beat(ctx context.Context) (alive int, lapsed bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
-	defer cancel()
-	if alive, lapsed, err = r.engine.beat(ctx, r.id); err != nil {
-		return 0, false, err
-	}
-	return alive, lapsed, joined(r.giveTurns(ctx), r.takeUp(ctx))
-}
-
-// takeUp has jobs done anew that nobody works on: those of dead processes, and
-// those of which the database says, twice in a row, that this process works
-// on them, and it does not: their outcome could not be stored.
-func (r *replica) takeUp(ctx context.Context) error {
-	query, args := r.engine.marked(r.id)
-	marked, err := numbers(ctx, r.engine, query, args)
-	if err != nil {
-		return err
-	}
-	lost := r.lost(marked)
-	return r.engine.inTx(ctx, func(tx db) error {
-		query, args := r.engine.orphaned()
-		orphans, err := numbers(ctx, tx, query, args)
-		if err != nil || len(orphans)+len(lost) == 0 {
-			return err
-		}
-		r.log.WarnContext(ctx, "work that nobody is at is taken up again", slog.Int("of_dead_processes", len(orphans)), slog.Int("not_stored", len(lost)))
-		return r.replace(ctx, tx, append(orphans, lost...))
-	})
-}
-
-// lost returns the suspects of the last time that are still among the marked.
-func (r *replica) lost(marked []int64) []int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	suspects, lost := map[int64]bool{}, []int64{}
-	for _, id := range marked {
-		if r.running[id] != nil {
-			continue
-		}
-		suspects[id] = true
-		if r.suspects[id] {
-			lost = append(lost, id)
-		}
-	}
-	r.suspects = suspects
-	return lost
-}
-
-// numbers reads a column of numbers.
-func numbers(ctx context.Context, on db, query string, args []any) ([]int64, error) {
-	var ids []int64
-	err := on.each(ctx, query, args, collect(&ids))
-	return ids, err
-}
-
 // turnPause is how long to wait before asking again for a turn that another
 // process has.
 const turnPause = 25 * time.Millisecond
@@ -176,9 +138,16 @@ const turnPause = 25 * time.Millisecond
 func (j *Journal) Turn(ctx context.Context, key string) (release func(), err error) {
 	r := j.replica
 	holder := fmt.Sprintf("%s/%d", r.id, r.turns.Add(1))
+	r.hold(holder, true)
+	defer func() {
+		if err != nil {
+			r.hold(holder, false)
+		}
+	}()
 	for {
 		taken, err := r.engine.turn(ctx, r.id, key, holder)
 		if err != nil {
+			r.giveTurn(ctx, holder) // the answer may be all that was lost
 			return nil, fmt.Errorf("take the turn of %s: %w", key, err)
 		}
 		if taken {
@@ -202,31 +171,58 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// giveTurn gives a turn back. When that fails, or the turn is taken only now,
+// giveStrays does later.
 func (r *replica) giveTurn(ctx context.Context, holder string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
 	defer cancel()
+	defer r.hold(holder, false)
 	if err := r.engine.endTurn(ctx, holder); err != nil {
 		r.log.WarnContext(ctx, "a turn could not be given back yet", slog.Any("error", err))
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.given[holder] = true
 	}
 }
 
-// giveTurns gives back what could not be given back before.
-func (r *replica) giveTurns(ctx context.Context) error {
+func (r *replica) hold(holder string, on bool) {
 	r.mu.Lock()
-	holders := slices.Collect(maps.Keys(r.given))
-	r.mu.Unlock()
-	var errs []error
-	for _, holder := range holders {
-		if err := r.engine.endTurn(ctx, holder); err != nil {
-			errs = append(errs, err)
+	defer r.mu.Unlock()
+	if on {
+		r.holders[holder] = true
+		return
+	}
+	delete(r.holders, holder)
+}
+
+func (r *replica) holds(holder string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.holders[holder]
+}
+
+// giveStrays gives back the turns that the database says this process has, and
+// that nobody here has or asks for: the answer that it was taken was lost, or
+// nobody could be told that it is over. No holder asks twice.
+func (r *replica) giveStrays(ctx context.Context) error {
+	query, args := r.engine.turnsOf(r.id)
+	if query == "" {
+		return nil
+	}
+	var have []string
+	err := r.engine.each(ctx, query, args, func(r row) error {
+		var holder string
+		err := r.Scan(&holder)
+		have = append(have, holder)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, holder := range have {
+		if r.holds(holder) {
 			continue
 		}
-		r.mu.Lock()
-		delete(r.given, holder)
-		r.mu.Unlock()
+		if err := r.engine.endTurn(ctx, holder); err != nil {
+			return err
+		}
 	}
-	return joined(errs...)
+	return nil
 }

@@ -108,7 +108,7 @@ func TestWhoWasTakenForDeadHasNoSay(t *testing.T) {
 	if alive.push.ID != dead.push.ID {
 		t.Fatalf("%+v", alive.push)
 	}
-	dead.verdict(policy.VerdictRejected)
+	dead.late(policy.VerdictRejected)
 	// The first process is done with it, and has told the queue so, by the
 	// time it has worked on many others.
 	for i := range 20 {

@@ -176,7 +176,11 @@ func (s *sqlite) jobs(c jobsConfig) (jobs, error) {
 // beat implements engine: this process is alone.
 func (s *sqlite) beat(context.Context, string) (int, bool, error) { return 1, false, nil }
 
+func (s *sqlite) join(context.Context, string) error { return nil }
+
 func (s *sqlite) leave(context.Context, string) error { return nil }
+
+func (s *sqlite) takeBack(context.Context) error { return nil }
 
 func (s *sqlite) marked(string) (string, []any) {
 	return "SELECT id FROM river_job WHERE state = 'running'", nil
@@ -184,7 +188,15 @@ func (s *sqlite) marked(string) (string, []any) {
 
 // orphaned implements engine: those of the process before were taken back when
 // the file was opened.
-func (s *sqlite) orphaned() (string, []any) { return "SELECT id FROM river_job WHERE 1 = 0", nil }
+func (s *sqlite) orphaned() string { return "" }
+
+func (s *sqlite) abandoned(string) (string, []any) { return "j.state = 'running'", nil }
+
+// skipLocked implements engine: there is one transaction at a time.
+func (s *sqlite) skipLocked(query, _ string) string { return query }
+
+// turnsOf implements engine: nobody else wants a turn.
+func (s *sqlite) turnsOf(string) (string, []any) { return "", nil }
 
 func (s *sqlite) turn(context.Context, string, string, string) (bool, error) { return true, nil }
 

@@ -44,18 +44,25 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 	defer wg.Wait()
 	defer die()
 	// The first sign of life comes before the first job.
-	if _, _, err := j.replica.beat(ctx); err != nil {
+	if _, err := j.replica.beat(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it began
+		}
 		return fmt.Errorf("join the processes that share the journal: %w", err)
 	}
 	wg.Go(func() { j.replica.stayAlive(living) })
+	wg.Go(func() { j.keepTidy(living) })
 	wg.Go(func() { j.keepRight(living) })
 	if err := j.jobs.start(detached); err != nil {
 		return fmt.Errorf("start the workers: %w", err)
 	}
 	<-ctx.Done()
-	j.stop(detached)
+	ended := j.stop(detached)
 	die()
 	wg.Wait()
+	if !ended {
+		return nil // it is at work still, and dead to others when its lease ends
+	}
 	leaving, cancel := context.WithTimeout(detached, beatTimeout)
 	defer cancel()
 	if err := j.engine.leave(leaving, j.replica.id); err != nil {
@@ -66,20 +73,23 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 }
 
 // stop lets jobs under way finish, and ends those that take too long. What does
-// not even end is left to others as well: they take it up when this process
-// leaves, and nothing that comes of it here is stored any more.
-func (j *Journal) stop(ctx context.Context) {
+// not even end is left to others as well: they take it up when the lease of
+// this process ends, and nothing that comes of it here is stored any more. It
+// says whether everything ended.
+func (j *Journal) stop(ctx context.Context) (ended bool) {
 	stopping, cancel := context.WithTimeout(ctx, j.deps.Grace)
 	defer cancel()
 	if err := j.jobs.stop(stopping); err == nil {
-		return
+		return true
 	}
 	j.deps.Log.WarnContext(ctx, "what takes longer to finish is handed back", slog.Duration("waited", j.deps.Grace))
 	aborting, cancelAbort := context.WithTimeout(ctx, abortTimeout)
 	defer cancelAbort()
 	if err := j.jobs.abort(aborting); err != nil {
 		j.deps.Log.WarnContext(ctx, "some work does not end; it is left behind", slog.Any("error", err))
+		return false
 	}
+	return true
 }
 
 // judgeArgs is the job that looks at one push.
@@ -95,7 +105,8 @@ type worker struct {
 	journal *Journal
 }
 
-// Work implements river.Worker.
+// Work implements river.Worker. Nothing that it returns has River make the job
+// available again, see replace.go.
 func (w *worker) Work(ctx context.Context, job *river.Job[judgeArgs]) error {
 	j := w.journal
 	// The context ends when the service stops or loses its lease.
@@ -104,26 +115,29 @@ func (w *worker) Work(ctx context.Context, job *river.Job[judgeArgs]) error {
 	t, err := j.begin(running, job)
 	switch {
 	case running.Err() != nil:
-		return river.JobSnooze(0) // whoever comes next takes it up at once
+		return j.handBack(ctx, job, 0) // whoever comes next takes it up at once
 	case err != nil:
-		return fmt.Errorf("begin push %d: %w", job.Args.PushID, err)
+		j.deps.Log.WarnContext(ctx, "could not begin with a push", slog.Int64("push_id", job.Args.PushID), slog.Any("error", err))
+		return j.handBack(ctx, job, soonAgain())
 	case !t.current:
 		return nil // another job looks after this push
 	}
-	if job.Queue == laneFast {
-		crowded, step := j.crowds.join(t.push.Source + "/" + t.push.Repository)
-		if crowded {
-			return j.set(ctx, job, t, next{
-				state: t.state, attempt: t.push.Attempt, problem: t.problem, judgedBy: t.judgedBy, again: j.deps.Now(),
-				lane: laneSlow, priority: job.Priority, rank: rankOf(job),
-			})
-		}
-		defer step()
+	patience := time.Duration(0)
+	if job.Priority == priorityLast {
+		patience = crowdPatience
 	}
+	step, err := j.crowds.join(running, crowd{job.Queue, t.push.Source, t.push.Repository}, mostOf(j.workersOf(job.Queue)), patience)
+	switch {
+	case running.Err() != nil:
+		return j.handBack(ctx, job, 0)
+	case err != nil:
+		return j.set(ctx, job, t, j.behind(t, job))
+	}
+	defer step()
 	began := j.deps.Now()
 	progress, err := w.process(running, t.push)
 	if running.Err() != nil {
-		return river.JobSnooze(0) // nothing was decided
+		return j.handBack(ctx, job, 0) // nothing was decided
 	}
 	n := j.next(t, progress, err)
 	if t.push.Golden || progress.Large {
@@ -144,38 +158,62 @@ func (w *worker) Work(ctx context.Context, job *river.Job[judgeArgs]) error {
 func (j *Journal) set(ctx context.Context, job *river.Job[judgeArgs], t turnOf, n next) error {
 	j.deps.Reached(stepFinish)
 	if err := j.finish(context.WithoutCancel(ctx), job, t, n); err != nil {
-		return fmt.Errorf("finish push %d: %w", t.push.ID, err)
+		j.deps.Log.WarnContext(ctx, "could not store what became of a push", slog.Int64("push_id", t.push.ID), slog.Any("error", err))
+		return j.handBack(ctx, job, soonAgain())
 	}
 	j.deps.Reached(stepFinished)
 	return nil
 }
 
-// slowAfter is how long judging may take before it goes on in the slow lane.
-const slowAfter = time.Minute
-
-// crowds bounds how many jobs of one repository are under way at a time in the
-// fast lane.
-type crowds struct {
-	most    int
-	mu      sync.Mutex
-	running map[string]int
+// soonAgain is the pause before a push is looked at again whose outcome could
+// not be stored.
+func soonAgain() time.Duration {
+	return time.Second + rand.N(2*time.Second) //nolint:gosec // spreads load
 }
 
-func (c *crowds) join(repository string) (crowded bool, leave func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.running[repository] >= c.most {
-		return true, nil
-	}
-	c.running[repository]++
-	return false, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.running[repository]--; c.running[repository] == 0 {
-			delete(c.running, repository)
+// handBackPause is how long to wait before trying again to hand a job back.
+const handBackPause = 200 * time.Millisecond
+
+// handBack has a new job look at the push, after a pause. While the database
+// cannot be reached there is nothing else to do for this worker either. When
+// the service stops meanwhile, the job ends without an outcome, and the sweep
+// makes another.
+func (j *Journal) handBack(ctx context.Context, job *river.Job[judgeArgs], after time.Duration) error {
+	for {
+		err := j.tryHandBack(ctx, job, after)
+		if err == nil {
+			return nil
+		}
+		if pause(ctx, handBackPause) != nil {
+			return river.JobCancel(fmt.Errorf("hand back push %d: %w", job.Args.PushID, err))
 		}
 	}
 }
+
+func (j *Journal) tryHandBack(ctx context.Context, job *river.Job[judgeArgs], after time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
+	defer cancel()
+	return j.engine.inTx(ctx, func(tx db) error {
+		var current sql.NullInt64
+		err := tx.row(ctx, j.engine.locked("SELECT job_id FROM pushes WHERE id = ?"), job.Args.PushID).Scan(&current)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return nil // forgotten meanwhile
+		case err != nil:
+			return err
+		case !current.Valid || current.Int64 != job.ID:
+			return nil // this process was taken for dead, or the outcome was stored after all
+		}
+		n := next{again: j.deps.Now().Add(after), lane: job.Queue, rank: rankOf(job)}
+		if err := j.schedule(ctx, tx, job.Args.PushID, n, job.Priority); err != nil {
+			return err
+		}
+		return j.jobs.complete(ctx, tx, job)
+	})
+}
+
+// slowAfter is how long judging may take before it goes on in the slow lane.
+const slowAfter = time.Minute
 
 // process contains a crash: one image's trouble is its own.
 func (w *worker) process(ctx context.Context, p gatekeeper.Push) (progress gatekeeper.Progress, err error) {
@@ -190,6 +228,7 @@ func (w *worker) process(ctx context.Context, p gatekeeper.Push) (progress gatek
 // turnOf is what a job is about to look at.
 type turnOf struct {
 	push     gatekeeper.Push
+	before   string // the state it was found in
 	state    string
 	problem  string
 	judgedBy string
@@ -214,7 +253,7 @@ func (j *Journal) begin(ctx context.Context, job *river.Job[judgeArgs]) (t turnO
 		if err != nil {
 			return err
 		}
-		t.push.Slow = job.Queue == laneSlow
+		t.before, t.push.Slow = t.state, job.Queue == laneSlow
 		t.current = jobID.Valid && jobID.Int64 == job.ID
 		switch {
 		case !t.current:
@@ -245,7 +284,10 @@ type next struct {
 
 func (j *Journal) next(t turnOf, progress gatekeeper.Progress, err error) next {
 	n := next{state: string(progress.Verdict), judgedBy: cmp.Or(progress.JudgedBy, t.judgedBy), again: progress.Again}
+	_, busy := errors.AsType[*gatekeeper.BusyError](err)
 	switch {
+	case busy: // no attempt of its own
+		n.state, n.attempt, n.problem, n.again = t.state, t.push.Attempt, t.problem, j.deps.Now().Add(busyPause+rand.N(busyPause)) //nolint:gosec // spreads load
 	case err == nil && progress.Large && !t.push.Slow:
 		n.state, n.attempt, n.lane, n.again = t.state, t.push.Attempt, laneSlow, j.deps.Now()
 	case err != nil || progress.Verdict == policy.VerdictError:
@@ -287,6 +329,9 @@ func (j *Journal) failed(t turnOf, progress gatekeeper.Progress, err error) next
 	}
 	return n
 }
+
+// busyPause is how long a push waits, at least, whose turn it was not.
+const busyPause = time.Second
 
 // reverifyAttempts is how often a golden image is looked at again that cannot
 // be read.

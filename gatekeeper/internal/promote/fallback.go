@@ -40,45 +40,70 @@ type lockedIndexes struct {
 }
 
 type countedLock struct {
-	sync.Mutex
+	taken chan struct{} // holds one
 	users int
 }
 
-// lock waits for the key and returns what releases it. The last to release it
-// forgets it.
-func (l *lockedIndexes) lock(key string) func() {
+// lock waits for the key, as long as ctx allows, and returns what releases it.
+// The last to use it forgets it.
+func (l *lockedIndexes) lock(ctx context.Context, key string) (release func(), err error) {
+	one := l.use(key)
+	select {
+	case one.taken <- struct{}{}:
+		return func() { <-one.taken; l.leave(key, one) }, nil
+	case <-ctx.Done():
+		l.leave(key, one)
+		return nil, ctx.Err()
+	}
+}
+
+func (l *lockedIndexes) use(key string) *countedLock {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.locks == nil {
 		l.locks = map[string]*countedLock{}
 	}
 	one := l.locks[key]
 	if one == nil {
-		one = &countedLock{}
+		one = &countedLock{taken: make(chan struct{}, 1)}
 		l.locks[key] = one
 	}
 	one.users++
-	l.mu.Unlock()
-	one.Lock()
-	return func() {
-		one.Unlock()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if one.users--; one.users == 0 {
-			delete(l.locks, key)
-		}
+	return one
+}
+
+func (l *lockedIndexes) leave(key string, one *countedLock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one.users--; one.users == 0 {
+		delete(l.locks, key)
 	}
 }
+
+// aloneTimeout is how long to wait for others who change lists of the same
+// repository, before the promotion lets go of its worker.
+const aloneTimeout = 30 * time.Second
 
 // alone waits until nobody else of ours changes what is kept in lists: in this
 // process nor in others. It is another turn than the one for tags, which those
 // who sign hold meanwhile.
 func (c *job) alone(ctx context.Context) (release func(), err error) {
-	key := c.to.Registry + "/" + c.to.Name
-	unlock := c.fallback.lock(key)
-	if c.Turns == nil {
-		return unlock, nil
+	waiting, cancel := context.WithTimeout(ctx, aloneTimeout)
+	defer cancel()
+	key, err := c.place()
+	if err != nil {
+		return nil, err
 	}
-	end, err := c.Turns.Turn(ctx, "lists of "+key)
+	defer func() {
+		if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+			err = &gatekeeper.BusyError{Place: key, Err: err}
+		}
+	}()
+	unlock, err := c.fallback.lock(waiting, key)
+	if err != nil || c.Turns == nil {
+		return unlock, err
+	}
+	end, err := c.Turns.Turn(waiting, "lists of "+key)
 	if err != nil {
 		unlock()
 		return nil, err
@@ -87,6 +112,13 @@ func (c *job) alone(ctx context.Context) (release func(), err error) {
 		end()
 		unlock()
 	}, nil
+}
+
+// place is where the destination is: two names of the configuration may lead to
+// one registry.
+func (c *job) place() (string, error) {
+	host, err := c.registries.Host(c.to.Registry)
+	return host + "/" + c.to.Name, err
 }
 
 // lists holds what has to be found under fallback tags: the entries by subject.
