@@ -259,7 +259,7 @@ func (g *Gate) free(ctx context.Context, p Push, to policy.Promotion, tags []str
 		switch {
 		case err != nil:
 			return nil, "", fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
-		case found && last.newerThan(p) && last.Digest != p.Digest:
+		case found && last.PushID > p.ID && last.Digest != p.Digest:
 			held = fmt.Sprintf("a newer push already holds the golden tag %s: %s", tag, last.Digest)
 		default:
 			free = append(free, tag)

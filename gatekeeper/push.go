@@ -29,14 +29,6 @@ type Push struct {
 	Slow bool `json:"-"`
 }
 
-// newerThan says that a golden tag was written for a newer push than this one.
-func (g GoldenReference) newerThan(p Push) bool {
-	if !g.PushedAt.Equal(p.PushedAt) {
-		return g.PushedAt.After(p.PushedAt)
-	}
-	return g.PushID > p.ID
-}
-
 // Progress says what became of one attempt to process a push.
 type Progress struct {
 	// Verdict is the state the push is in now. Empty when the push is not
@@ -80,6 +72,5 @@ type GoldenReference struct {
 	Tag        string    `json:"tag"`
 	Digest     string    `json:"digest"`
 	PushID     int64     `json:"pushID"`
-	PushedAt   time.Time `json:"-"` // as that of the push
 	At         time.Time `json:"at"`
 }

@@ -110,16 +110,13 @@ func (j *Journal) RecordGolden(ctx context.Context, decision int64, refs []gatek
 }
 
 // goldenColumns are what scanGolden reads of golden g.
-const goldenColumns = "g.registry, g.repository, g.tag, g.digest, g.push_id, g.at, coalesce((SELECT p.order_at FROM pushes p WHERE p.id = g.push_id), 0)"
+const goldenColumns = "g.registry, g.repository, g.tag, g.digest, g.push_id, g.at"
 
 func scanGolden(r row, extra ...any) (gatekeeper.GoldenReference, error) {
 	var g gatekeeper.GoldenReference
-	var at, orderAt int64
-	err := r.Scan(append([]any{&g.Registry, &g.Repository, &g.Tag, &g.Digest, &g.PushID, &at, &orderAt}, extra...)...)
+	var at int64
+	err := r.Scan(append([]any{&g.Registry, &g.Repository, &g.Tag, &g.Digest, &g.PushID, &at}, extra...)...)
 	g.At = time.Unix(0, at).UTC()
-	if orderAt != 0 {
-		g.PushedAt = time.Unix(0, orderAt).UTC()
-	}
 	return g, err
 }
 

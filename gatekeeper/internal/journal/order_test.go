@@ -120,6 +120,7 @@ func TestANotificationOfWhatWasFound(t *testing.T) {
 			if r := accept(t, j, event("v1", digest("a"), "pushed again", time.Now().Add(time.Second))); r.Accepted != 1 {
 				t.Errorf("a later push: %+v", r)
 			}
+			p.next(t).verdict(policy.VerdictPromoted)
 		})
 	}
 }

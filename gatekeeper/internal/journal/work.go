@@ -53,10 +53,9 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 	wg.Go(func() { j.replica.stayAlive(living) })
 	wg.Go(func() { j.keepTidy(living) })
 	wg.Go(func() { j.keepRight(living) })
-	if err := j.jobs.start(detached); err != nil {
-		return fmt.Errorf("start the workers: %w", err)
+	if j.startJobs(ctx) {
+		<-ctx.Done()
 	}
-	<-ctx.Done()
 	ended := j.stop(detached)
 	die()
 	wg.Wait()
@@ -70,6 +69,25 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 		j.deps.Log.WarnContext(ctx, "could not hand back what this process had", slog.Any("error", err))
 	}
 	return nil
+}
+
+// startPause is how long to wait for a database that went away while the
+// workers were started.
+const startPause = time.Second
+
+// startJobs starts the workers, when the database lets it; false when ctx ends
+// before that.
+func (j *Journal) startJobs(ctx context.Context) (started bool) {
+	for {
+		err := j.jobs.start(context.WithoutCancel(ctx))
+		if err == nil {
+			return true
+		}
+		j.deps.Log.ErrorContext(ctx, "the workers cannot be started yet", slog.Any("error", err))
+		if pause(ctx, startPause) != nil {
+			return false
+		}
+	}
 }
 
 // stop lets jobs under way finish, and ends those that take too long. What does
