@@ -114,7 +114,7 @@ func TestWhoWasTakenForDeadHasNoSay(t *testing.T) {
 	for i := range 20 {
 		tag := fmt.Sprintf("w%d", i)
 		accept(t, j, pushOf(tag, digest("b")))
-		p.next(t).verdict(policy.VerdictRejected)
+		nextOf(t, p, other).verdict(policy.VerdictRejected)
 		awaitState(t, j, tag, "rejected")
 	}
 	alive.verdict(policy.VerdictPromoted)
