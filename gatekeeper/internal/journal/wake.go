@@ -1,0 +1,111 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// wakeable says whether new evidence can change anything about a push.
+func wakeable(state string) bool {
+	switch state {
+	case string(policy.VerdictPending), string(policy.VerdictRejected), string(policy.VerdictError), stateRetrying:
+		return true
+	}
+	return false
+}
+
+// Wake has every push of a subject looked at again that is still the newest
+// of its tag and is not golden. It returns how many.
+func (j *Journal) Wake(ctx context.Context, source, repository, digest string) (n int, err error) {
+	err = j.engine.inTx(ctx, func(tx db) error {
+		n, err = j.wake(ctx, tx, []subject{{source, repository, digest}})
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("wake %s@%s: %w", repository, digest, err)
+	}
+	return n, nil
+}
+
+// subject is what evidence is about.
+type subject struct{ source, repository, digest string }
+
+// wake is Wake for several subjects, whose pushes it locks in order.
+func (j *Journal) wake(ctx context.Context, tx db, of []subject) (int, error) {
+	if len(of) == 0 {
+		return 0, nil
+	}
+	var source, repository, digest []string
+	for _, s := range of {
+		source, repository, digest = append(source, s.source), append(repository, s.repository), append(digest, s.digest)
+	}
+	table, args := j.engine.table(columns{source, repository, digest})
+	return j.hurry(ctx, tx, evidenceArrived(), j.engine.locked(`
+		SELECT p.id, p.job_id FROM pushes p WHERE p.id IN (
+		  SELECT o.id FROM `+table+` JOIN pushes o ON o.source = v.column1 AND o.repository = v.column2 AND o.digest = v.column3)
+		AND p.tag <> '' AND p.state IN ('queued', 'judging', 'retrying', 'pending', 'rejected', 'error')
+		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND `+newer("q", "p")+`)
+		ORDER BY p.id`), args...)
+}
+
+// reason is why a push is looked at before its time.
+type reason struct {
+	priority int
+	wakes    bool // something arrived in the registry, and may not be visible yet
+}
+
+// Why pushes are looked at again.
+func evidenceArrived() reason { return reason{priority: priorityFresh, wakes: true} }
+func newerArrived() reason    { return reason{priority: priorityFresh, wakes: true} }
+func somethingElse() reason   { return reason{priority: priorityReconcile} }
+func nowReverified() reason   { return reason{priority: priorityReverify} }
+
+// hurry has the pushes that a query selects looked at now: a job that waits is
+// made due, a push without one gets one, and for one that is being looked at
+// a count tells the worker to look again. It returns how many.
+func (j *Journal) hurry(ctx context.Context, tx db, why reason, query string, args ...any) (int, error) {
+	type target struct {
+		id  int64
+		job sql.NullInt64
+	}
+	var targets []target
+	err := tx.each(ctx, query, args, func(r row) error {
+		var t target
+		err := r.Scan(&t.id, &t.job)
+		targets = append(targets, t)
+		return err
+	})
+	if err != nil || len(targets) == 0 {
+		return 0, err
+	}
+	var all, jobless, waiting []int64
+	for _, t := range targets {
+		all = append(all, t.id)
+		if t.job.Valid {
+			waiting = append(waiting, t.job.Int64)
+		} else {
+			jobless = append(jobless, t.id)
+		}
+	}
+	if len(waiting) > 0 {
+		table, args := j.engine.table(columns{waiting})
+		err := tx.exec(ctx, "UPDATE river_job SET state = 'available', priority = CASE WHEN priority < ? THEN priority ELSE ? END, scheduled_at = "+
+			j.engine.rank("0")+" WHERE state IN ('available', 'scheduled', 'retryable') AND id IN (SELECT column1 FROM "+table+")",
+			append([]any{why.priority, why.priority}, args...)...)
+		if err != nil {
+			return 0, err
+		}
+	}
+	if err := j.enqueue(ctx, tx, jobless, func(int) place { return place{lane: laneFast, priority: why.priority} }); err != nil {
+		return 0, err
+	}
+	table, args := j.engine.table(columns{all})
+	these := " WHERE id IN (SELECT column1 FROM " + table + ")"
+	if !why.wakes {
+		return len(all), tx.exec(ctx, "UPDATE pushes SET rechecks = rechecks + 1"+these, args...)
+	}
+	return len(all), tx.exec(ctx, "UPDATE pushes SET wakes = wakes + 1, woken_at = ?"+these, append([]any{j.deps.Now().UnixNano()}, args...)...)
+}
