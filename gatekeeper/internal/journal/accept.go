@@ -88,9 +88,10 @@ func (j *Journal) gather(first commit) []commit {
 
 func (j *Journal) commit(batch []commit) {
 	j.deps.Reached(stepAccept)
-	receipts, err := j.commitTogether(batch)
+	receipts, queued, err := j.commitTogether(batch)
 	if err == nil {
 		j.deps.Reached(stepAccepted)
+		j.feeder.add(queued)
 	}
 	if err != nil && len(batch) > 1 && aboutData(err) {
 		// One of them may be to blame, and the others are not.
@@ -109,7 +110,7 @@ func (j *Journal) commit(batch []commit) {
 }
 
 // commitTogether stores what several callers brought in one transaction.
-func (j *Journal) commitTogether(batch []commit) (receipts []notifications.Receipt, err error) {
+func (j *Journal) commitTogether(batch []commit) (receipts []notifications.Receipt, queued []int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	err = j.engine.intakeTx(ctx, func(tx db) error {
@@ -118,12 +119,13 @@ func (j *Journal) commitTogether(batch []commit) (receipts []notifications.Recei
 			in.add(c.pushes)
 		}
 		receipts, err = in.take(ctx)
+		queued = in.queued
 		return err
 	})
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("storage did not commit them within %s: %w", commitTimeout, err)
 	}
-	return receipts, err
+	return receipts, queued, err
 }
 
 // evidenceTag is the form of the tags under which cosign and the referrers

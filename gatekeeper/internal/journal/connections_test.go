@@ -134,7 +134,7 @@ func TestOnlyOwnJobsAreTakenUp(t *testing.T) {
 	location := postgresLocation(t)
 	j := open(t, location, deps(t))
 	t.Cleanup(func() { closeJournal(t, j) })
-	accept(t, j, pushOf("v1", digest("a")))
+	acceptQueued(t, j, pushOf("v1", digest("a")))
 	conn := connect(t, location)
 	for _, query := range []string{
 		"UPDATE river_job SET state = 'running', attempted_by = ARRAY['dead']",

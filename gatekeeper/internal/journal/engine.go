@@ -38,6 +38,10 @@ type engine interface {
 	// locked makes a query that reads rows to change them wait for other
 	// transactions that change the same.
 	locked(query string) string
+	// insert adds rows to a table, given as its name and columns, and returns
+	// their numbers in the same order. last says that nothing but the commit
+	// comes after it.
+	insert(ctx context.Context, tx db, into string, rows columns, last bool) ([]int64, error)
 	// table makes a table of columns, named v, for the FROM of a query.
 	table(c columns) (sql string, args []any)
 	// place gives jobs their ranks, and pushes their jobs.

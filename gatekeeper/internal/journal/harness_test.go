@@ -217,6 +217,15 @@ func accept(t *testing.T, j *journal.Journal, pushes ...notifications.Push) noti
 	return r
 }
 
+// acceptQueued is accept where nothing runs that would queue the jobs.
+func acceptQueued(t *testing.T, j *journal.Journal, pushes ...notifications.Push) {
+	t.Helper()
+	accept(t, j, pushes...)
+	if err := j.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // awaitState polls until the newest push of a tag is in a state.
 func awaitState(t *testing.T, j *journal.Journal, tag, want string) gatekeeper.ImageStatus {
 	t.Helper()

@@ -3,7 +3,6 @@ package journal
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,11 +12,12 @@ import (
 )
 
 // intake is one transaction of accepted pushes. Whatever their number, it asks
-// the database the same few questions.
+// the database the same few questions. Their jobs are queued later, unless
+// priority says which they get.
 type intake struct {
 	journal  *Journal
 	tx       db
-	priority int // of their jobs; priorityFresh when zero
+	priority int // of their jobs; zero: keepFed queues them
 	groups   []int
 	pushes   []notifications.Push
 
@@ -25,14 +25,13 @@ type intake struct {
 	known  []knownPush
 	newest map[tagKey]*newestPush
 	events map[eventKey]bool
-	waits  map[repositoryKey]int64 // pushes of a repository that wait for a worker
 	fresh  []freshPush
+	queued []int64 // pushes that need a job
 }
 
 type (
-	repositoryKey struct{ source, repository string }
-	tagKey        struct{ source, repository, tag string }
-	eventKey      struct{ source, id string }
+	tagKey   struct{ source, repository, tag string }
+	eventKey struct{ source, id string }
 )
 
 // freshPush is one that is stored.
@@ -40,8 +39,7 @@ type freshPush struct {
 	push    notifications.Push
 	orderAt int64
 	subject string // that it is evidence for; empty: it gets a job
-	rank    int64
-	hurries bool // older pushes of its tag wait
+	hurries bool   // older pushes of its tag wait
 }
 
 // add adds the pushes of one caller.
@@ -50,8 +48,7 @@ func (in *intake) add(pushes []notifications.Push) {
 	in.pushes = append(in.pushes, pushes...)
 }
 
-// take stores the pushes that are new, queues their jobs, and says for each
-// caller how many were.
+// take stores the pushes that are new, and says for each caller how many were.
 func (in *intake) take(ctx context.Context) ([]notifications.Receipt, error) {
 	if err := in.look(ctx); err != nil {
 		return nil, err
@@ -81,11 +78,10 @@ func (in *intake) look(ctx context.Context) (err error) {
 	if in.known, err = in.journal.lookUp(ctx, in.tx, in.pushes); err != nil {
 		return err
 	}
-	in.newest, in.events, in.waits = map[tagKey]*newestPush{}, map[eventKey]bool{}, map[repositoryKey]int64{}
+	in.newest, in.events = map[tagKey]*newestPush{}, map[eventKey]bool{}
 	for i, p := range in.pushes {
 		k := in.known[i]
 		in.newest[tagKey{p.Source, p.Repository, p.Tag}] = &k.newest
-		in.waits[repositoryKey{p.Source, p.Repository}] = k.waits
 		if k.event {
 			in.events[eventKey{p.Source, p.EventID}] = true
 		}
@@ -110,9 +106,6 @@ func (in *intake) decide(ctx context.Context, i int) (isNew bool, err error) {
 	}
 	var isEvidence bool
 	if f.subject, isEvidence = subjectTag(p.Tag); !isEvidence {
-		at := repositoryKey{p.Source, p.Repository}
-		f.rank = in.waits[at]
-		in.waits[at]++
 		f.hurries = newest.there && p.Tag != ""
 	}
 	if f.orderAt >= newest.orderAt {
@@ -164,24 +157,25 @@ func (in *intake) store(ctx context.Context) error {
 	if len(in.fresh) == 0 {
 		return nil
 	}
-	ids, err := in.insert(ctx)
+	followed := in.priority != 0 || slices.ContainsFunc(in.fresh, func(f freshPush) bool { return f.hurries || f.subject != "" })
+	ids, err := in.insert(ctx, !followed)
 	if err != nil {
 		return err
 	}
-	var queued, hurrying []int64
-	var ranks []int64
+	var hurrying []int64
 	for i, f := range in.fresh {
 		if f.subject != "" {
 			continue
 		}
-		queued, ranks = append(queued, ids[i]), append(ranks, f.rank)
+		in.queued = append(in.queued, ids[i])
 		if f.hurries {
 			hurrying = append(hurrying, ids[i])
 		}
 	}
-	priority := cmp.Or(in.priority, priorityFresh)
-	if err := in.journal.enqueue(ctx, in.tx, queued, func(i int) place { return place{laneFast, priority, ranks[i]} }); err != nil {
-		return err
+	if in.priority != 0 {
+		if err := in.journal.queueByTurns(ctx, in.tx, in.queued, in.priority); err != nil {
+			return err
+		}
 	}
 	if err := in.hurryOvertaken(ctx, hurrying); err != nil {
 		return err
@@ -190,38 +184,28 @@ func (in *intake) store(ctx context.Context) error {
 }
 
 // insert writes the pushes, and returns their numbers in the same order.
-func (in *intake) insert(ctx context.Context) ([]int64, error) {
+func (in *intake) insert(ctx context.Context, last bool) ([]int64, error) {
 	n := len(in.fresh)
-	at := make([]int64, n)
 	orderAt, receivedAt := make([]int64, n), make([]int64, n)
-	text := map[string][]string{}
+	source, repository, tag, digest := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	mediaType, actor, event, state := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, f := range in.fresh {
-		p, state := f.push, stateQueued
+		p := f.push
+		source[i], repository[i], tag[i], digest[i] = p.Source, p.Repository, p.Tag, p.Digest
+		mediaType[i], actor[i], event[i], state[i] = p.MediaType, p.Actor, p.EventID, stateQueued
 		if f.subject != "" {
-			state = stateDone
+			state[i] = stateDone
 		}
-		at[i], orderAt[i], receivedAt[i] = int64(i), f.orderAt, in.now.UnixNano()
-		for name, value := range map[string]string{
-			"source": p.Source, "repository": p.Repository, "tag": p.Tag, "digest": p.Digest, "type": p.MediaType, "actor": p.Actor,
-			"event": p.EventID, "state": state,
-		} {
-			text[name] = append(text[name], value)
-		}
+		orderAt[i], receivedAt[i] = f.orderAt, in.now.UnixNano()
 	}
-	table, args := in.journal.engine.table(columns{
-		at, text["source"], text["repository"], text["tag"], text["digest"], text["type"], text["actor"], text["event"], receivedAt, text["state"], orderAt,
-	})
-	ids, err := numbers(ctx, in.tx, `
-		INSERT INTO pushes (source, repository, tag, digest, media_type, actor, event_id, received_at, state, order_at)
-		SELECT column2, column3, column4, column5, column6, column7, column8, column9, column10, column11 FROM `+table+`
-		ORDER BY column1 RETURNING id`, args)
+	ids, err := in.journal.engine.insert(ctx, in.tx, "pushes (source, repository, tag, digest, media_type, actor, event_id, received_at, state, order_at)",
+		columns{source, repository, tag, digest, mediaType, actor, event, receivedAt, state, orderAt}, last)
 	if err != nil {
 		return nil, fmt.Errorf("store %d pushes: %w", n, err)
 	}
 	if len(ids) != n {
 		return nil, fmt.Errorf("store %d pushes: %d have numbers", n, len(ids))
 	}
-	slices.Sort(ids) // numbers are given in order, and may be returned in any
 	return ids, nil
 }
 
@@ -261,7 +245,6 @@ func newer(one, other string) string {
 type knownPush struct {
 	newest newestPush // of its tag
 	event  bool       // its event was seen
-	waits  int64      // pushes of its repository that wait for a worker
 }
 
 // newestPush is the newest push of a tag.
@@ -294,9 +277,6 @@ func (n newestPush) open() bool {
 	return false
 }
 
-// errDoubled says that a query found a push twice.
-var errDoubled = errors.New("a push has several newest ones")
-
 // lookUp finds what is known about pushes, in the same order.
 func (j *Journal) lookUp(ctx context.Context, on db, pushes []notifications.Push) ([]knownPush, error) {
 	if len(pushes) == 0 {
@@ -308,26 +288,19 @@ func (j *Journal) lookUp(ctx context.Context, on db, pushes []notifications.Push
 		at[i], source[i], repository[i], tag[i], event[i] = int64(i), p.Source, p.Repository, p.Tag, p.EventID
 	}
 	table, args := j.engine.table(columns{at, source, repository, tag, event})
-	known, seen := make([]knownPush, n), make([]bool, n)
+	known := make([]knownPush, n)
 	err := on.each(ctx, `
 		SELECT v.column1, coalesce(p.id, 0), coalesce(p.digest, ''), coalesce(p.state, ''), coalesce(p.event_id, ''), coalesce(p.order_at, 0), coalesce(p.received_at, 0),
-		  (SELECT count(*) FROM pushes e WHERE e.source = v.column2 AND e.event_id = v.column5 AND e.event_id <> '') > 0,
-		  (SELECT count(*) FROM pushes w WHERE w.source = v.column2 AND w.repository = v.column3 AND w.state = 'queued')
+		  (SELECT count(*) FROM pushes e WHERE e.source = v.column2 AND e.event_id = v.column5 AND e.event_id <> '') > 0
 		FROM `+table+` LEFT JOIN pushes p ON p.id = (
 		  SELECT q.id FROM pushes q WHERE q.source = v.column2 AND q.repository = v.column3 AND q.tag = v.column4
 		  ORDER BY q.order_at DESC, q.id DESC LIMIT 1)`, args, func(r row) error {
 		var i int64
 		var k knownPush
-		err := r.Scan(&i, &k.newest.id, &k.newest.digest, &k.newest.state, &k.newest.eventID, &k.newest.orderAt, &k.newest.receivedAt, &k.event, &k.waits)
-		if err != nil {
-			return err
-		}
-		if seen[i] {
-			return errDoubled
-		}
+		err := r.Scan(&i, &k.newest.id, &k.newest.digest, &k.newest.state, &k.newest.eventID, &k.newest.orderAt, &k.newest.receivedAt, &k.event)
 		k.newest.there = k.newest.id != 0
-		known[i], seen[i] = k, true
-		return nil
+		known[i] = k
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for %d pushes: %w", n, err)

@@ -61,10 +61,10 @@ type jobsConfig struct {
 // riverJobs implements jobs with a driver of River.
 type riverJobs[D riverdriver.Driver[T], T any] struct {
 	client *river.Client[T]
-	unwrap func(db) (T, bool)
+	unwrap func(context.Context, db) (T, error)
 }
 
-func newRiverJobs[D riverdriver.Driver[T], T any](driver D, c jobsConfig, unwrap func(db) (T, bool)) (jobs, error) {
+func newRiverJobs[D riverdriver.Driver[T], T any](driver D, c jobsConfig, unwrap func(context.Context, db) (T, error)) (jobs, error) {
 	client, err := river.NewClient(driver, &river.Config{
 		ID:                          c.id,
 		Queues:                      c.lanes,
@@ -101,9 +101,9 @@ func (s soon) NextRetry(*rivertype.JobRow) time.Time {
 var errForeignTx = errors.New("the transaction is not this engine's")
 
 func (r *riverJobs[D, T]) insert(ctx context.Context, tx db, params []river.InsertManyParams) ([]int64, error) {
-	own, ok := r.unwrap(tx)
-	if !ok {
-		return nil, errForeignTx
+	own, err := r.unwrap(ctx, tx)
+	if err != nil {
+		return nil, err
 	}
 	inserted, err := r.client.InsertManyTx(ctx, own, params)
 	if err != nil {
@@ -117,11 +117,11 @@ func (r *riverJobs[D, T]) insert(ctx context.Context, tx db, params []river.Inse
 }
 
 func (r *riverJobs[D, T]) complete(ctx context.Context, tx db, job *river.Job[judgeArgs]) error {
-	own, ok := r.unwrap(tx)
-	if !ok {
-		return errForeignTx
+	own, err := r.unwrap(ctx, tx)
+	if err != nil {
+		return err
 	}
-	_, err := river.JobCompleteTx[D](ctx, own, job)
+	_, err = river.JobCompleteTx[D](ctx, own, job)
 	return err
 }
 

@@ -57,6 +57,8 @@ type Deps struct {
 const (
 	stepAccept      = "accept"
 	stepAccepted    = "accepted"
+	stepQueue       = "queue"
+	stepQueued      = "queued"
 	stepBegin       = "begin"
 	stepBegun       = "begun"
 	stepDecide      = "decide"
@@ -69,7 +71,7 @@ const (
 
 // Steps lists what Deps.Reached is told about, in the order of a promotion.
 func Steps() []string {
-	return []string{stepAccept, stepAccepted, stepBegin, stepBegun, stepDecide, stepDecided, stepGolden, stepGoldenThere, stepFinish, stepFinished}
+	return []string{stepAccept, stepAccepted, stepQueue, stepQueued, stepBegin, stepBegun, stepDecide, stepDecided, stepGolden, stepGoldenThere, stepFinish, stepFinished}
 }
 
 // Journal is the storage on SQLite, for one process, or PostgreSQL, for any
@@ -87,6 +89,7 @@ type Journal struct {
 	probe     probe
 	golden    goldenCounts
 	commits   chan commit
+	feeder    feeder
 	closed    chan struct{}
 	wg        sync.WaitGroup
 	zip       *zstd.Encoder
@@ -103,7 +106,7 @@ type options struct {
 // as libpq has it. Tables are brought up to date.
 func Open(ctx context.Context, location string, deps Deps) (_ *Journal, err error) {
 	j := &Journal{deps: withDefaults(deps), steady: newSteady(deps.Now()), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: newCrowds()}
-	j.probe, j.golden = newProbe(), newGoldenCounts()
+	j.probe, j.golden, j.feeder = newProbe(), newGoldenCounts(), newFeeder()
 	defer func() {
 		if err != nil {
 			err = joined(fmt.Errorf("open the journal: %w", err), j.closeFiles())
@@ -210,15 +213,19 @@ func (j *Journal) newQueue() error {
 		id: id, workers: workers, tasks: tasks, poll: pollInterval(j.engine), now: j.deps.Now, log: j.quiet(),
 		lanes: map[string]river.QueueConfig{
 			laneFast: {MaxWorkers: j.deps.Workers},
-			laneSlow: {MaxWorkers: j.slowWorkers()},
+			laneSlow: {MaxWorkers: j.slowWorkers(), FetchPollInterval: unhurriedPoll},
 			// One that hangs holds up no other.
-			laneTasks: {MaxWorkers: max(2, len(tasks))},
+			laneTasks: {MaxWorkers: max(2, len(tasks)), FetchPollInterval: unhurriedPoll},
 		},
 	})
 	return err
 }
 
 func (j *Journal) slowWorkers() int { return max(1, j.deps.Workers/4) }
+
+// unhurriedPoll is how often is looked for jobs of lanes where nobody notices:
+// on SQLite each look keeps accepted pushes waiting.
+const unhurriedPoll = 200 * time.Millisecond
 
 // pollInterval is shorter where nobody tells of new jobs.
 func pollInterval(e engine) time.Duration {

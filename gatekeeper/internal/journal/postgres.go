@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -259,20 +260,21 @@ func (p *postgres) inTx(ctx context.Context, f func(db) error) error {
 	return in(ctx, p.work, pgx.TxOptions{}, f)
 }
 
-// intakeTx implements engine. Numbers are given in the order of commits, and
-// nobody compares with what another process has not committed yet.
-func (p *postgres) intakeTx(ctx context.Context, f func(db) error) error {
-	return in(ctx, p.intake, pgx.TxOptions{BeginQuery: fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock(%d)", int64(intakeLock))}, f)
-}
-
 func (p *postgres) probeTx(ctx context.Context, f func(db) error) error {
 	return in(ctx, p.intake, pgx.TxOptions{}, f)
 }
 
 func in(ctx context.Context, pool *pgxpool.Pool, o pgx.TxOptions, f func(db) error) error {
-	for try := 1; ; try++ {
-		err := pgx.BeginTxFunc(ctx, pool, o, func(tx pgx.Tx) error { return f(pgTx{pgDB{tx}, tx}) })
-		if try == contentions || !contended(err) {
+	return contending(func() error {
+		return pgx.BeginTxFunc(ctx, pool, o, func(tx pgx.Tx) error { return f(pgTx{pgDB{tx}, tx}) })
+	})
+}
+
+// contending tries a transaction.
+func contending(try func() error) error {
+	for n := 1; ; n++ {
+		err := try()
+		if n == contentions || !contended(err) {
 			return explainServer(err)
 		}
 	}
@@ -310,6 +312,30 @@ func (p *postgres) table(c columns) (string, []any) {
 	return "unnest(" + strings.Join(arrays, ", ") + ") AS v(" + strings.Join(names, ", ") + ")", c
 }
 
+// insert implements engine.
+func (p *postgres) insert(ctx context.Context, tx db, into string, rows columns, last bool) ([]int64, error) {
+	n := len(rows) + 1
+	names := make([]string, len(rows))
+	for i := range rows {
+		names[i] = "column" + strconv.Itoa(i+1)
+	}
+	at := make([]int64, length(rows[0]))
+	for i := range at {
+		at[i] = int64(i)
+	}
+	table, args := p.table(append(slices.Clip(rows), at))
+	query := "INSERT INTO " + into + " SELECT " + strings.Join(names, ", ") + " FROM " + table + " ORDER BY column" + strconv.Itoa(n) + " RETURNING id"
+	var ids []int64
+	var err error
+	if own, ok := tx.(*pgIntake); ok && last {
+		err = own.finally(ctx, query, args, collect(&ids))
+	} else {
+		err = tx.each(ctx, query, args, collect(&ids))
+	}
+	slices.Sort(ids) // numbers are given in order, and may be returned in any
+	return ids, err
+}
+
 // place implements engine, in one round trip.
 func (p *postgres) place(ctx context.Context, tx db, jobs, ranks, pushes []int64) error {
 	return tx.exec(ctx, `WITH v AS (SELECT * FROM unnest(CAST(? AS bigint[]), CAST(? AS bigint[]), CAST(? AS bigint[])) AS v(job, rank, push)),
@@ -328,9 +354,14 @@ func (p *postgres) unixNano(secondsFromNow int) string {
 }
 
 func (p *postgres) jobs(c jobsConfig) (jobs, error) {
-	return newRiverJobs(riverpgxv5.New(p.work), c, func(tx db) (pgx.Tx, bool) {
-		own, ok := tx.(pgTx)
-		return own.tx, ok
+	return newRiverJobs(riverpgxv5.New(p.work), c, func(ctx context.Context, tx db) (pgx.Tx, error) {
+		switch own := tx.(type) {
+		case pgTx:
+			return own.tx, nil
+		case *pgIntake:
+			return own.asTx(ctx)
+		}
+		return nil, errForeignTx
 	})
 }
 

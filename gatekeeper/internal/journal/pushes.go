@@ -73,8 +73,8 @@ func (j *Journal) Lookup(ctx context.Context, repository, tagOrDigest string) (g
 	}
 	var s gatekeeper.ImageStatus
 	var err error
-	s.Push, err = scanPush(j.engine.row(ctx, "SELECT "+pushColumns+", state, problem FROM pushes WHERE repository = ? AND "+
-		column+" = ? AND tag <> '' ORDER BY order_at DESC, id DESC LIMIT 1", repository, tagOrDigest), &s.State, &s.Problem)
+	s.Push, err = scanPush(j.engine.row(ctx, "SELECT "+pushColumns+`, state, problem FROM pushes WHERE id = (
+		SELECT p.id FROM pushes p WHERE p.repository = ? AND p.`+column+" = ? AND p.tag <> '' ORDER BY p.order_at DESC, p.id DESC LIMIT 1)", repository, tagOrDigest), &s.State, &s.Problem)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, fmt.Errorf("no push of %s %s: %w", repository, tagOrDigest, gatekeeper.ErrNotFound)
 	}

@@ -114,10 +114,11 @@ func (j *Journal) sweepAtTimes(ctx context.Context) error {
 }
 
 // jobless is a query for pushes that wait, and whose job is over or gone: open
-// ones, and others whose job ended without an outcome.
+// ones, and others whose job ended without an outcome. New ones are not among
+// them.
 const jobless = `
 	SELECT p.id FROM pushes p LEFT JOIN river_job j ON j.id = p.job_id
-	WHERE p.state IN ('queued', 'judging', 'retrying', 'pending') AND (p.state <> 'pending' OR p.job_id IS NOT NULL)
+	WHERE p.state IN ('queued', 'judging', 'retrying', 'pending') AND (p.state NOT IN ('pending', 'queued') OR p.job_id IS NOT NULL)
 	AND (j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded'))
 	UNION
 	SELECT p.id FROM river_job j JOIN pushes p ON p.id = CAST(j.args->>'pushID' AS bigint) AND p.job_id = j.id
@@ -126,9 +127,32 @@ const jobless = `
 // maxSwept bounds how many pushes a sweep takes up.
 const maxSwept = 1000
 
+// newPushes is a query for the oldest new pushes. They are found by their
+// state; by their numbers the whole table would be read.
+const newPushes = "WITH fresh AS MATERIALIZED (SELECT p.id FROM pushes p WHERE " + isNew + ") SELECT id FROM fresh ORDER BY id LIMIT ?"
+
+// sweepNew queues jobs for new pushes of processes that are no more. It may
+// find those of living ones, which then have less to do.
+func (j *Journal) sweepNew(ctx context.Context) error {
+	for range maxSwept / maxFed {
+		found, err := numbers(ctx, j.engine, newPushes, []any{maxFed})
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		if err := j.queueNew(ctx, found); err != nil || len(found) < maxFed {
+			return err
+		}
+	}
+	j.swept = time.Time{} // go on with the next round
+	return nil
+}
+
 // sweep gives a job to pushes that wait and have none. The outcome of a job is
 // stored with the next one, so that there are none but after a fault.
 func (j *Journal) sweep(ctx context.Context) error {
+	if err := j.sweepNew(ctx); err != nil {
+		return err
+	}
 	found, err := numbers(ctx, j.engine, "SELECT id FROM ("+jobless+") AS s ORDER BY id LIMIT ?", []any{maxSwept})
 	if err != nil || len(found) == 0 {
 		return err

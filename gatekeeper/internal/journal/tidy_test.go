@@ -234,7 +234,7 @@ func TestTheWorkOfOthersIsTheirs(t *testing.T) {
 	location := postgresLocation(t)
 	j := open(t, location, deps(t))
 	t.Cleanup(func() { closeJournal(t, j) })
-	accept(t, j, pushOf("v1", digest("a")))
+	acceptQueued(t, j, pushOf("v1", digest("a")))
 	job, err := j.JobOf(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
@@ -270,8 +270,7 @@ func TestAPushWithoutAJob(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			j, p := e.openNew(t), newProcessor()
-			accept(t, j, pushOf("v1", digest("a")))
-			accept(t, j, pushTo("team/other", "v1"))
+			acceptQueued(t, j, pushOf("v1", digest("a")), pushTo("team/other", "v1"))
 			for push := range int64(2) {
 				job := jobOf(t, j, gatekeeper.Push{ID: push + 1})
 				if push == 0 {

@@ -51,6 +51,10 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 	wg.Go(func() { j.replica.stayAlive(living) })
 	wg.Go(func() { j.keepTidy(living) })
 	wg.Go(func() { j.keepRight(living) })
+	if err := j.feed(ctx); err != nil && ctx.Err() == nil {
+		j.deps.Log.WarnContext(ctx, "jobs for accepted pushes cannot be queued yet", slog.Any("error", err))
+	}
+	wg.Go(func() { j.keepFed(living) })
 	if j.startJobs(ctx) {
 		<-ctx.Done()
 	}
@@ -65,6 +69,11 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 	if err := j.engine.leave(leaving, j.replica.id); err != nil {
 		// Others notice after a while.
 		j.deps.Log.WarnContext(ctx, "could not hand back what this process had", slog.Any("error", err))
+	}
+	feeding, cancelFeed := context.WithTimeout(detached, beatTimeout)
+	defer cancelFeed()
+	if err := j.feed(feeding); err != nil {
+		j.deps.Log.InfoContext(ctx, "some accepted pushes have no jobs yet; other processes or the next start queue them", slog.Any("reason", err))
 	}
 	return nil
 }

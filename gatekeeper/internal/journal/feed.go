@@ -1,0 +1,174 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Whoever reports a push waits until it is stored, and no longer: its job is
+// queued after that, with those of others. A process remembers which pushes it
+// has to queue jobs for; what it forgets by dying, sweep finds.
+
+const (
+	// maxFed is how many pushes share a feeding: on SQLite it keeps accepted
+	// pushes waiting.
+	maxFed = 250
+	// maxHungry bounds what a process remembers; the rest is for sweep.
+	maxHungry = 100_000
+	// feedTimeout bounds one feeding.
+	feedTimeout = 10 * time.Second
+)
+
+// feedPause is the pause after a feeding that took so long. Who reports pushes
+// goes first: feeding takes a twentieth of the time at most, or a third while
+// it is behind. The first push after a rest does not wait.
+func feedPause(took time.Duration, behind bool) time.Duration {
+	if behind {
+		return 2 * took
+	}
+	return min(19*took, 100*time.Millisecond)
+}
+
+// feeder remembers pushes that are stored and have no job yet.
+type feeder struct {
+	mu     sync.Mutex
+	pushes []int64
+	more   chan struct{} // has an element when there may be some
+}
+
+func newFeeder() feeder { return feeder{more: make(chan struct{}, 1)} }
+
+func (f *feeder) add(pushes []int64) {
+	if len(pushes) == 0 {
+		return
+	}
+	f.mu.Lock()
+	if room := maxHungry - len(f.pushes); room > 0 {
+		f.pushes = append(f.pushes, pushes[:min(room, len(pushes))]...)
+	}
+	f.mu.Unlock()
+	select {
+	case f.more <- struct{}{}:
+	default:
+	}
+}
+
+// first returns the pushes that are next.
+func (f *feeder) first() []int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.pushes[:min(maxFed, len(f.pushes))])
+}
+
+// done forgets the first n.
+func (f *feeder) done(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pushes = f.pushes[n:]; len(f.pushes) == 0 {
+		f.pushes = nil
+	}
+}
+
+// keepFed queues jobs for accepted pushes, until ctx ends.
+func (j *Journal) keepFed(ctx context.Context) {
+	for {
+		select {
+		case <-j.feeder.more:
+		case <-ctx.Done():
+			return
+		}
+		if err := j.feed(ctx); err != nil && ctx.Err() == nil {
+			j.deps.Log.WarnContext(ctx, "jobs for accepted pushes cannot be queued yet", slog.Any("error", err))
+			j.feeder.again()
+			_ = pause(ctx, startPause) // its end is seen above
+		}
+	}
+}
+
+// again has the feeder look at what it could not do.
+func (f *feeder) again() {
+	select {
+	case f.more <- struct{}{}:
+	default:
+	}
+}
+
+// feed queues jobs for what was accepted in this process.
+func (j *Journal) feed(ctx context.Context) error {
+	for {
+		pushes := j.feeder.first()
+		if len(pushes) == 0 {
+			return nil
+		}
+		began := time.Now() //nolint:forbidigo // the monotonic clock
+		if err := j.queueNew(ctx, pushes); err != nil {
+			return err
+		}
+		j.feeder.done(len(pushes))
+		if err := pause(ctx, feedPause(time.Since(began), len(pushes) == maxFed)); err != nil {
+			return err
+		}
+	}
+}
+
+// queueNew queues jobs for those of the pushes that have none yet.
+func (j *Journal) queueNew(ctx context.Context, pushes []int64) error {
+	ctx, cancel := context.WithTimeout(ctx, feedTimeout)
+	defer cancel()
+	j.deps.Reached(stepQueue)
+	err := j.engine.inTx(ctx, func(tx db) error {
+		// Evidence may have arrived, and another process may sweep.
+		table, args := j.engine.table(columns{pushes})
+		query := j.engine.skipLocked("SELECT p.id FROM pushes p WHERE p.id IN (SELECT column1 FROM "+table+") AND "+isNew+" ORDER BY p.id", "p")
+		still, err := numbers(ctx, tx, query, args)
+		if err != nil {
+			return err
+		}
+		return j.queueByTurns(ctx, tx, still, priorityFresh)
+	})
+	if err != nil {
+		return fmt.Errorf("queue %d pushes: %w", len(pushes), err)
+	}
+	j.deps.Reached(stepQueued)
+	return nil
+}
+
+// isNew is a condition on a push p: it was accepted, and has no job yet. SQLite
+// takes the index of open pushes where its own condition is repeated.
+const isNew = "p.state = 'queued' AND p.state IN ('queued', 'judging', 'retrying', 'pending') AND p.job_id IS NULL"
+
+// queueByTurns queues jobs for new pushes. The rank of each is how many of its
+// repository wait already.
+func (j *Journal) queueByTurns(ctx context.Context, tx db, pushes []int64, priority int) error {
+	if len(pushes) == 0 {
+		return nil
+	}
+	table, args := j.engine.table(columns{pushes})
+	ranks := make([]int64, 0, len(pushes))
+	behind := map[string]int64{} // of this transaction, by repository
+	err := tx.each(ctx, `
+		WITH these AS (SELECT p.id, p.source, p.repository FROM `+table+` JOIN pushes p ON p.id = v.column1),
+		waiting AS (SELECT r.source, r.repository,
+		  (SELECT count(*) FROM pushes w WHERE w.source = r.source AND w.repository = r.repository AND w.job_id IS NOT NULL
+		    AND w.state = 'queued' AND w.state IN ('queued', 'judging', 'retrying', 'pending')) AS n
+		  FROM (SELECT DISTINCT source, repository FROM these) AS r)
+		SELECT t.source || ' ' || t.repository, w.n FROM these t JOIN waiting w ON w.source = t.source AND w.repository = t.repository ORDER BY t.id`, args, func(r row) error {
+		var repository string
+		var waiting int64
+		err := r.Scan(&repository, &waiting)
+		ranks = append(ranks, waiting+behind[repository])
+		behind[repository]++
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("rank %d pushes: %w", len(pushes), err)
+	}
+	if len(ranks) != len(pushes) {
+		return fmt.Errorf("rank %d pushes: %d have a rank", len(pushes), len(ranks))
+	}
+	return j.enqueue(ctx, tx, pushes, func(i int) place { return place{laneFast, priority, ranks[i]} })
+}
