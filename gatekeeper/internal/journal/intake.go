@@ -290,17 +290,25 @@ func (j *Journal) lookUp(ctx context.Context, on db, pushes []notifications.Push
 	table, args := j.engine.table(columns{at, source, repository, tag, event})
 	known := make([]knownPush, n)
 	err := on.each(ctx, `
-		SELECT v.column1, coalesce(p.id, 0), coalesce(p.digest, ''), coalesce(p.state, ''), coalesce(p.event_id, ''), coalesce(p.order_at, 0), coalesce(p.received_at, 0),
-		  (SELECT count(*) FROM pushes e WHERE e.source = v.column2 AND e.event_id = v.column5 AND e.event_id <> '') > 0
+		SELECT v.column1, EXISTS (SELECT 1 FROM pushes e WHERE e.source = v.column2 AND e.event_id = v.column5 AND e.event_id <> ''),
+		  p.id, p.digest, p.state, p.event_id, p.order_at, p.received_at
 		FROM `+table+` LEFT JOIN pushes p ON p.id = (
 		  SELECT q.id FROM pushes q WHERE q.source = v.column2 AND q.repository = v.column3 AND q.tag = v.column4
 		  ORDER BY q.order_at DESC, q.id DESC LIMIT 1)`, args, func(r row) error {
 		var i int64
-		var k knownPush
-		err := r.Scan(&i, &k.newest.id, &k.newest.digest, &k.newest.state, &k.newest.eventID, &k.newest.orderAt, &k.newest.receivedAt, &k.event)
-		k.newest.there = k.newest.id != 0
-		known[i] = k
-		return err
+		var event bool
+		var id, orderAt, receivedAt *int64
+		var digest, state, eventID *string
+		if err := r.Scan(&i, &event, &id, &digest, &state, &eventID, &orderAt, &receivedAt); err != nil {
+			return err
+		}
+		known[i].event = event
+		if id != nil {
+			known[i].newest = newestPush{
+				there: true, id: *id, digest: *digest, state: *state, eventID: *eventID, orderAt: *orderAt, receivedAt: *receivedAt,
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for %d pushes: %w", n, err)

@@ -167,20 +167,20 @@ func (s *sqlite) insert(ctx context.Context, tx db, into string, rows columns, _
 }
 
 func (s *sqlite) table(c columns) (string, []any) {
+	if length(c[0]) == 1 {
+		return c.single("")
+	}
 	values, args := c.values()
 	return "(" + values + ") AS v", args
 }
 
 func (s *sqlite) place(ctx context.Context, tx db, jobs, ranks, pushes []int64) error {
-	for i, job := range jobs { // no round trip for each
-		if err := tx.exec(ctx, "UPDATE river_job SET scheduled_at = "+s.rank("?")+" WHERE id = ?", ranks[i], job); err != nil {
-			return err
-		}
-		if err := tx.exec(ctx, "UPDATE pushes SET job_id = ? WHERE id = ?", job, pushes[i]); err != nil {
-			return err
-		}
+	table, args := s.table(columns{jobs, ranks})
+	if err := tx.exec(ctx, "UPDATE river_job SET scheduled_at = "+s.rank("v.column2")+" FROM "+table+" WHERE river_job.id = v.column1", args...); err != nil {
+		return err
 	}
-	return nil
+	table, args = s.table(columns{jobs, pushes})
+	return tx.exec(ctx, "UPDATE pushes SET job_id = v.column1 FROM "+table+" WHERE pushes.id = v.column2", args...)
 }
 
 func (s *sqlite) rank(n string) string {

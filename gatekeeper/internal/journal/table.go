@@ -1,5 +1,11 @@
 package journal
 
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
 // columns are the columns of a table that a query is given: each is an []int64
 // or a []string, all of one length. In the query their names are column1,
 // column2 and so on.
@@ -30,4 +36,27 @@ func length(column any) int {
 		return len(values)
 	}
 	return 0
+}
+
+// single writes a table of one row as a SELECT, which databases make less of
+// than of VALUES; cast is the form of a value, with %s for its type, or empty.
+func (c columns) single(cast string) (sql string, args []any) {
+	form := make([]string, len(c))
+	for i, column := range c {
+		value := "?"
+		if cast != "" {
+			value = fmt.Sprintf(cast, kindOf(column))
+		}
+		form[i] = value + " AS column" + strconv.Itoa(i+1)
+	}
+	_, args = c.values()
+	return "(SELECT " + strings.Join(form, ", ") + ") AS v", args
+}
+
+// kindOf is the type of a column.
+func kindOf(column any) string {
+	if _, numbers := column.([]int64); numbers {
+		return "bigint"
+	}
+	return "text"
 }
