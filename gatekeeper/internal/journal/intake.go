@@ -3,6 +3,8 @@ package journal
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -101,6 +103,11 @@ func (in *intake) decide(ctx context.Context, i int) (isNew bool, err error) {
 	if newest.says(p) {
 		return false, in.adopt(ctx, newest, f)
 	}
+	if f.orderAt < newest.orderAt && p.EventID != "" && p.Digest != "" && p.Tag != "" {
+		if found, err := in.found(ctx, f); found || err != nil {
+			return false, err
+		}
+	}
 	if p.EventID != "" {
 		in.events[event] = true
 	}
@@ -138,8 +145,14 @@ func (in *intake) adopt(ctx context.Context, newest *newestPush, f freshPush) er
 	if newest.id == 0 || !changes {
 		return nil
 	}
-	if newest.eventID == "" && !f.push.Time.IsZero() {
-		newest.orderAt = f.orderAt // now it is known when it was pushed
+	if newest.eventID == "" && !f.push.Time.IsZero() && f.orderAt < newest.orderAt {
+		// Now it is known when it was pushed; but not before what it was seen
+		// to have replaced, whatever the registry's clock says of that.
+		before, err := in.before(ctx, newest.id)
+		if err != nil {
+			return err
+		}
+		newest.orderAt = max(f.orderAt, before)
 	}
 	newest.eventID, newest.orderAt = cmp.Or(newest.eventID, f.push.EventID), max(newest.orderAt, f.orderAt)
 	err := in.tx.exec(ctx, "UPDATE pushes SET event_id = ?, order_at = ? WHERE id = ?", newest.eventID, newest.orderAt, newest.id)
@@ -150,6 +163,39 @@ func (in *intake) adopt(ctx context.Context, newest *newestPush, f freshPush) er
 		in.events[eventKey{f.push.Source, f.push.EventID}] = true
 	}
 	return nil
+}
+
+// before is when the pushes of a tag were pushed that were known before one of
+// them was.
+func (in *intake) before(ctx context.Context, push int64) (orderAt int64, err error) {
+	err = in.tx.row(ctx, `
+		SELECT coalesce(max(q.order_at), 0) FROM pushes p JOIN pushes q ON q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id < p.id
+		WHERE p.id = ?`, push).Scan(&orderAt)
+	if err != nil {
+		return 0, fmt.Errorf("look for what push %d replaced: %w", push, err)
+	}
+	return orderAt, nil
+}
+
+// found says whether a late notification is about a push that was found by
+// looking at the registry, and was overtaken since. It notes the event then.
+func (in *intake) found(ctx context.Context, f freshPush) (bool, error) {
+	p := f.push
+	var id int64
+	err := in.tx.row(ctx, `
+		SELECT id FROM pushes WHERE source = ? AND repository = ? AND digest = ? AND tag = ? AND event_id = '' AND received_at >= ?
+		ORDER BY order_at, id LIMIT 1`, p.Source, p.Repository, p.Digest, p.Tag, f.orderAt).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err == nil {
+		in.events[eventKey{p.Source, p.EventID}] = true
+		err = in.tx.exec(ctx, "UPDATE pushes SET event_id = ? WHERE id = ?", p.EventID, id)
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for who found %s:%s before its notification: %w", p.Repository, p.Tag, err)
+	}
+	return true, nil
 }
 
 // store writes the new pushes and what follows from them.
