@@ -32,10 +32,8 @@ func (g *Gate) resume(ctx context.Context, d Decision, known bool) (Progress, er
 		return Progress{}, fmt.Errorf("read decision %d again: %w", d.ID, err)
 	}
 	d.Results, d.Evidence, d.DecidedAt, d.Golden = recorded.Results, recorded.Evidence, recorded.DecidedAt, recorded.Golden
-	for _, r := range d.approved() {
-		if len(d.unwritten(*r.Promotion)) > 0 {
-			return g.carryOut(ctx, d)
-		}
+	if d.unfinished() {
+		return g.carryOut(ctx, d)
 	}
 	return d.progress(), nil // completed before a crash
 }
@@ -239,6 +237,11 @@ func (g *Gate) recordTags(ctx context.Context, d Decision, digest string, to pol
 		return fmt.Errorf("record the promotion to %s/%s: %w", to.Registry, to.Repository, err)
 	}
 	return nil
+}
+
+// unfinished says whether something that was approved is not written yet.
+func (d *Decision) unfinished() bool {
+	return slices.ContainsFunc(d.approved(), func(r policy.Result) bool { return len(d.unwritten(*r.Promotion)) > 0 })
 }
 
 // unwritten lists the tags and channels of a promotion that are not on record

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy"
@@ -161,8 +162,14 @@ func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled)
 	case err != nil:
 		return Progress{}, err
 	}
-	if d.Verdict == policy.VerdictError && !g.surfaces(p, d) {
-		return Progress{Verdict: policy.VerdictError, Reason: d.FirstReason()}, nil
+	if d.Verdict == policy.VerdictError {
+		surfaces, err := g.surfaces(ctx, p, d)
+		if err != nil {
+			return Progress{}, err
+		}
+		if !surfaces {
+			return Progress{Verdict: policy.VerdictError, Reason: d.FirstReason()}, nil
+		}
 	}
 	d, known, err := g.record(ctx, d)
 	if err != nil {
@@ -178,20 +185,25 @@ func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled)
 }
 
 // surfaces says whether an error is worth a record now: at once when only an
-// operator can mend it, else when trying again did not help.
-func (g *Gate) surfaces(p Push, d Decision) bool {
-	if p.Attempt >= surfaceAfter {
-		return true
+// operator can mend it, else when trying again did not help. While a promotion
+// that was approved waits to be finished, that is what is on record.
+func (g *Gate) surfaces(ctx context.Context, p Push, d Decision) (bool, error) {
+	if p.Attempt < surfaceAfter && !needsOperator(d) {
+		return false, nil
 	}
-	if d.Evidence == nil {
-		return false
+	last, err := g.History.LastDecision(ctx, p.ID)
+	if errors.Is(err, ErrNotFound) {
+		return true, nil
 	}
-	for _, problem := range d.Evidence.Problems {
-		if problem.Part != policy.PartVulnerabilities {
-			return false
-		}
+	if err != nil {
+		return false, fmt.Errorf("read the last decision about push %d: %w", p.ID, err)
 	}
-	return true
+	return !last.unfinished(), nil
+}
+
+// needsOperator says whether trying again does not help by itself.
+func needsOperator(d Decision) bool {
+	return d.Evidence != nil && !slices.ContainsFunc(d.Evidence.Problems, func(p policy.Problem) bool { return p.Part != policy.PartVulnerabilities })
 }
 
 // record stores a decision unless the push's last one says the same: repeated

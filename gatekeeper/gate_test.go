@@ -480,6 +480,32 @@ func TestAnInterruptedPromotionGoesOnAsRecorded(t *testing.T) {
 	})
 }
 
+// While an approved promotion cannot be finished, nothing is put on record
+// between it and its end, whatever else fails meanwhile.
+func TestAnOutageOfEvidenceIsNoDecisionAboutWhatWasApproved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sign("a")
+	p := w.push("team-a/app", "v1", "a")
+	w.fail["copy"] = errOutage
+	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+		t.Fatal(err)
+	}
+	w.fail["signatures"] = errOutage
+	for p.Attempt = range 6 {
+		if progress := w.process(p); progress.Verdict != policy.VerdictError {
+			t.Errorf("attempt %d: %+v", p.Attempt, progress)
+		}
+	}
+	delete(w.fail, "signatures")
+	delete(w.fail, "copy")
+	w.process(p)
+	w.wantGolden(map[string]string{"team-a/app:v1": "a"})
+	if len(w.decisions) != 1 {
+		t.Errorf("%d decisions: %+v", len(w.decisions), w.decisions)
+	}
+}
+
 func TestUntaggedManifestsWakeTheirSubject(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
