@@ -358,12 +358,25 @@ func (w *world) Copy(_ context.Context, s policy.Subject, to policy.Promotion) e
 	if err := cmp.Or(w.fail["copy"], w.fail["copy to "+to.Repository]); err != nil {
 		return err
 	}
+	if err := w.free(s, to); err != nil {
+		return err
+	}
+	w.copied[to.Repository+"@"+s.Digest] = true
+	return nil
+}
+
+func (w *world) Free(_ context.Context, s policy.Subject, to policy.Promotion) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return cmp.Or(w.fail["free"], w.free(s, to))
+}
+
+func (w *world) free(s policy.Subject, to policy.Promotion) error {
 	for _, tag := range to.Tags {
 		if have := w.golden[to.Repository+":"+tag]; to.Immutable && have != "" && have != s.Digest {
 			return &gatekeeper.ConflictError{Reference: to.Repository + ":" + tag, Have: have, Want: s.Digest}
 		}
 	}
-	w.copied[to.Repository+"@"+s.Digest] = true
 	return nil
 }
 

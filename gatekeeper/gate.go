@@ -162,16 +162,19 @@ func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled)
 	case err != nil:
 		return Progress{}, err
 	}
-	if d.Verdict == policy.VerdictError {
-		surfaces, err := g.surfaces(ctx, p, d)
-		if err != nil {
-			return Progress{}, err
-		}
-		if !surfaces {
-			return Progress{Verdict: policy.VerdictError, Reason: d.FirstReason()}, nil
-		}
+	last, err := g.last(ctx, p)
+	if err != nil {
+		return Progress{}, err
 	}
-	d, known, err := g.record(ctx, d)
+	if d.Verdict == policy.VerdictError && !surfaces(p, d, last) {
+		return Progress{Verdict: policy.VerdictError, Reason: d.FirstReason()}, nil
+	}
+	if conflict, err := g.conflictsAgain(ctx, d, last); err != nil {
+		return Progress{}, err
+	} else if conflict != nil {
+		return g.refuseConflict(ctx, d, conflict)
+	}
+	d, known, err := g.recordAfter(ctx, last, d)
 	if err != nil {
 		return Progress{}, err
 	}
@@ -187,18 +190,8 @@ func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled)
 // surfaces says whether an error is worth a record now: at once when only an
 // operator can mend it, else when trying again did not help. While a promotion
 // that was approved waits to be finished, that is what is on record.
-func (g *Gate) surfaces(ctx context.Context, p Push, d Decision) (bool, error) {
-	if p.Attempt < surfaceAfter && !needsOperator(d) {
-		return false, nil
-	}
-	last, err := g.History.LastDecision(ctx, p.ID)
-	if errors.Is(err, ErrNotFound) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read the last decision about push %d: %w", p.ID, err)
-	}
-	return !last.unfinished(), nil
+func surfaces(p Push, d, last Decision) bool {
+	return (p.Attempt >= surfaceAfter || needsOperator(d)) && !last.unfinished()
 }
 
 // needsOperator says whether trying again does not help by itself.
@@ -206,16 +199,49 @@ func needsOperator(d Decision) bool {
 	return d.Evidence != nil && !slices.ContainsFunc(d.Evidence.Problems, func(p policy.Problem) bool { return p.Part != policy.PartVulnerabilities })
 }
 
+// conflictsAgain says whether what was refused because an immutable tag is taken
+// would be approved and refused for the same once more.
+func (g *Gate) conflictsAgain(ctx context.Context, d, last Decision) (*ConflictError, error) {
+	if len(d.approved()) == 0 || !last.conflicted() || !sameResults(d.Results, last.Results) {
+		return nil, nil
+	}
+	subject := policy.Subject{Registry: d.Push.Source, Repository: d.Push.Repository, Digest: d.Push.Digest}
+	for _, r := range d.approved() {
+		err := g.Promoter.Free(ctx, subject, *r.Promotion)
+		if conflict, ok := errors.AsType[*ConflictError](err); ok {
+			return conflict, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("promote %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
+		}
+	}
+	return nil, nil
+}
+
+// last reads the last decision about a push; one without a verdict when there
+// is none.
+func (g *Gate) last(ctx context.Context, p Push) (Decision, error) {
+	last, err := g.History.LastDecision(ctx, p.ID)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Decision{}, fmt.Errorf("read the last decision about push %d: %w", p.ID, err)
+	}
+	return last, nil
+}
+
 // record stores a decision unless the push's last one says the same: repeated
 // attempts and restarts leave one record.
 func (g *Gate) record(ctx context.Context, d Decision) (_ Decision, known bool, err error) {
-	last, err := g.History.LastDecision(ctx, d.Push.ID)
-	switch {
-	case err == nil && last.sameAs(d):
+	last, err := g.last(ctx, d.Push)
+	if err != nil {
+		return d, false, err
+	}
+	return g.recordAfter(ctx, last, d)
+}
+
+func (g *Gate) recordAfter(ctx context.Context, last, d Decision) (_ Decision, known bool, err error) {
+	if last.Verdict != "" && last.sameAs(d) {
 		d.ID, d.DecidedAt, d.Took, d.Golden = last.ID, last.DecidedAt, last.Took, last.Golden
 		return d, true, nil
-	case err != nil && !errors.Is(err, ErrNotFound):
-		return d, false, fmt.Errorf("read the last decision about push %d: %w", d.Push.ID, err)
 	}
 	id, err := g.Ledger.RecordDecision(ctx, d)
 	if err != nil {

@@ -241,6 +241,21 @@ func TestAnImmutableTagIsARefusalWithAReason(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	w.wantGolden(map[string]string{"team-a/app:v1": "a"})
+	// Looked at again, it is refused for the same and nothing new is on record;
+	// once the tag is free it is approved.
+	before := len(w.decisions)
+	w.fail["free"] = errOutage
+	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+		t.Errorf("%v", err)
+	}
+	delete(w.fail, "free")
+	if progress := w.process(p); progress.Verdict != policy.VerdictRejected || len(w.decisions) != before {
+		t.Errorf("again: %+v, %d more decisions", progress, len(w.decisions)-before)
+	}
+	delete(w.golden, "team-a/app:v1")
+	if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
+		t.Errorf("afterwards: %+v", progress)
+	}
 }
 
 // What one destination got is on record though another one refuses.

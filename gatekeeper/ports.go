@@ -154,6 +154,9 @@ type Observer interface {
 
 // Promoter writes to golden registries.
 type Promoter interface {
+	// Free says whether the tags of the promotion can be given to the
+	// subject: a *ConflictError as from Tag when not. It writes nothing.
+	Free(ctx context.Context, s policy.Subject, to policy.Promotion) error
 	// Copy brings the subject, its children and everything that refers to
 	// it to the golden repository and reads it back. It writes no tag of
 	// the promotion. It is safe to repeat. A *ConflictError comes before

@@ -3,6 +3,7 @@ package gatekeeper
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy"
@@ -134,6 +135,13 @@ func (d *Decision) FirstReason() string {
 		}
 	}
 	return d.Note
+}
+
+// conflicted says whether a yes was refused because an immutable tag is taken.
+func (d *Decision) conflicted() bool {
+	return slices.ContainsFunc(d.Findings, func(f policy.Finding) bool {
+		return f.Check == policy.CheckPromote && f.Reason == policy.ReasonConflict
+	})
 }
 
 // sameAs reports whether two decisions about one push say the same, whenever

@@ -57,16 +57,24 @@ func New(registries Registries, now func() time.Time) *Promoter {
 	return &Promoter{registries: registries, now: now}
 }
 
+// Free says whether the promotion's tags can be given to the subject.
+func (p *Promoter) Free(ctx context.Context, s policy.Subject, to policy.Promotion) error {
+	for _, tag := range to.Tags {
+		if _, err := p.free(ctx, s, to, tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Copy brings the subject, its children and everything that refers to them to
 // the golden repository. No tag of the promotion is written, and nothing is
 // read back: registries check what they take by its digest, and Tag reads the
 // manifest that it writes the tag for. It is safe to repeat: what is there is
 // not sent again.
 func (p *Promoter) Copy(ctx context.Context, s policy.Subject, to policy.Promotion) error {
-	for _, tag := range to.Tags {
-		if _, err := p.free(ctx, s, to, tag); err != nil {
-			return err
-		}
+	if err := p.Free(ctx, s, to); err != nil {
+		return err
 	}
 	c := &job{
 		Promoter: p,
