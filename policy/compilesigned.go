@@ -181,3 +181,18 @@ func (c *Compiled) groups(names ...string) []group {
 	}
 	return all
 }
+
+// Named returns the authorities that the policy calls by a name: those of a
+// group, or a key by its file or its place in a key management system.
+func (c *Compiled) Named(name string) []Authority {
+	if g, ok := c.signers[name]; ok {
+		return slices.Clone(g.anyOf)
+	}
+	var named []Authority
+	for _, a := range c.authorities {
+		if a.Name == name {
+			named = append(named, a)
+		}
+	}
+	return named
+}

@@ -101,7 +101,7 @@ Exit status: 0 every tag was approved, 1 a tag bypassed the gate or is missing,
 }
 
 func policyCommands(streams app.Streams) *cobra.Command {
-	c := &cobra.Command{Use: "policy", Short: "Work on policy files", Example: "  gatekeeper policy lint policies/"}
+	c := &cobra.Command{Use: "policy", Short: "Work on policy files", Example: "  gatekeeper policy lint policies/\n  gatekeeper policy test policies/"}
 	var output string
 	lint := &cobra.Command{
 		Use:   "lint PATH…",
@@ -117,7 +117,33 @@ Exit status: 0 sound, 1 mistakes found, 2 usage.`,
 		},
 	}
 	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
-	c.AddCommand(lint)
+	c.AddCommand(lint, policyTestCommand(streams))
+	return c
+}
+
+func policyTestCommand(streams app.Streams) *cobra.Command {
+	var o app.PolicyTestOptions
+	c := &cobra.Command{
+		Use:   "test [PATH…]",
+		Short: "Run the tests of policies",
+		Long: `Run the tests that are written beside policies, in files whose names end with
+_test.yaml: what a policy makes of evidence, case by case. A PATH is a folder with
+policies and tests, or one file of tests; without one it is the current folder.
+No service is asked for anything.
+
+Exit status: 0 every case is as expected, 1 some are not, 2 usage, or files with mistakes.`,
+		Example: "  gatekeeper policy test policies/\n  gatekeeper policy test --watch policies/services_test.yaml\n  gatekeeper policy test -o junit policies/ > report.xml",
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.Locations = args; len(args) == 0 {
+				o.Locations = []string{"."}
+			}
+			return app.TestPolicies(c.Context(), o, streams)
+		},
+	}
+	c.Flags().StringVar(&o.Policies, "policies", "", "folder or file of the policies; without it they are beside the tests")
+	c.Flags().StringVar(&o.Run, "run", "", "only cases with this in their names")
+	c.Flags().BoolVarP(&o.Watch, "watch", "w", false, "run again whenever a file changes")
+	c.Flags().StringVarP(&o.Output, "output", "o", "text", "text, json or junit")
 	return c
 }
 

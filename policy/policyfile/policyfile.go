@@ -88,8 +88,8 @@ type File struct {
 	Data []byte
 }
 
-// Load reads every policy file (.yaml or .yml) below a folder, in the order of
-// their names. Two policies of one name are a mistake. A folder without any
+// Load reads every policy file (.yaml or .yml, but for those of tests) below a
+// folder, in the order of their names. Two policies of one name are a mistake. A folder without any
 // is sound; it promotes nothing. display is put in front of the names in
 // errors.
 func Load(fsys fs.FS, display string, read ReadFile) ([]Policy, error) {
@@ -101,6 +101,20 @@ func Load(fsys fs.FS, display string, read ReadFile) ([]Policy, error) {
 // Files reads what Load parses: the error joins one for each file that cannot
 // be read.
 func Files(fsys fs.FS, display string) ([]File, error) {
+	return files(fsys, display, func(name string) bool { return !isTestFile(name) })
+}
+
+// TestFiles reads the files with tests of policies below a folder: those whose
+// names end with _test.yaml or _test.yml.
+func TestFiles(fsys fs.FS, display string) ([]File, error) {
+	return files(fsys, display, isTestFile)
+}
+
+func isTestFile(name string) bool {
+	return strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), "_test")
+}
+
+func files(fsys fs.FS, display string, wanted func(name string) bool) ([]File, error) {
 	names, err := list(fsys)
 	if err != nil {
 		return nil, fmt.Errorf("list the policies in %s: %w", display, err)
@@ -108,6 +122,9 @@ func Files(fsys fs.FS, display string) ([]File, error) {
 	var files []File
 	var errs []error
 	for _, name := range names {
+		if !wanted(name) {
+			continue
+		}
 		data, err := readLimited(fsys, name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", path.Join(display, name), err))
@@ -130,7 +147,7 @@ func ParseAll(files []File, read ReadFile) ([]Policy, error) {
 	return all, errors.Join(append(errs, checkNames(all))...)
 }
 
-// list names the policy files below a folder.
+// list names the YAML files below a folder.
 func list(fsys fs.FS) ([]string, error) {
 	var names []string
 	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -141,7 +158,7 @@ func list(fsys fs.FS) ([]string, error) {
 		switch {
 		case hidden && entry.IsDir():
 			return fs.SkipDir
-		case !hidden && !entry.IsDir() && isPolicyFile(name):
+		case !hidden && !entry.IsDir() && isYAML(name):
 			names = append(names, name)
 		}
 		return nil
@@ -150,8 +167,8 @@ func list(fsys fs.FS) ([]string, error) {
 	return names, err
 }
 
-// isPolicyFile says whether a file is read as policies.
-func isPolicyFile(name string) bool {
+// isYAML says whether a file may hold policies, or tests of them.
+func isYAML(name string) bool {
 	ext := path.Ext(name)
 	return ext == ".yaml" || ext == ".yml"
 }

@@ -1,0 +1,118 @@
+package policytest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golden-gatekeeper/gatekeeper/policy"
+)
+
+// evidence is what a case is about: what nobody has to write, the file's, and
+// the case's own.
+func evidence(c *policy.Compiled, now time.Time, base, own map[string]any) (*policy.Evidence, error) {
+	text, err := json.Marshal(merge(merge(anything(c, now), base), own))
+	if err != nil {
+		return nil, fmt.Errorf("it cannot be written as JSON: %w", err)
+	}
+	var ev policy.Evidence
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&ev); err != nil {
+		return nil, fmt.Errorf("it is not understood: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	for i := range ev.Signatures {
+		s := &ev.Signatures[i]
+		if err := complete(c, "signature", i, &s.Form, &s.Manifest, &s.Result, s.VerifiedBy, len(s.Identities)); err != nil {
+			return nil, err
+		}
+	}
+	for i := range ev.Attestations {
+		a := &ev.Attestations[i]
+		if err := complete(c, "attestation", i, &a.Form, &a.Manifest, &a.Result, a.VerifiedBy, len(a.Identities)); err != nil {
+			return nil, err
+		}
+	}
+	return &ev, nil
+}
+
+// anything is the evidence of an image that nothing is said about: one that the
+// policy could be asked about, just pushed, for one platform, unsigned.
+func anything(c *policy.Compiled, now time.Time) map[string]any {
+	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	return map[string]any{
+		"subject": map[string]any{"registry": c.Spec().From, "repository": "team-a/app", "digest": digest("a")},
+		"push":    map[string]any{"tag": "v1", "receivedAt": at(now)},
+		"image": map[string]any{
+			"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1024,
+			"platforms": []any{map[string]any{
+				"name": "linux/amd64", "digest": digest("a"), "os": "linux", "architecture": "amd64", "created": at(now.Add(-24 * time.Hour)),
+				"config": map[string]any{"user": "app"},
+			}},
+		},
+		"signatures": []any{}, "attestations": []any{},
+	}
+}
+
+// digest makes one out of a hexadecimal digit.
+func digest(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
+
+// merge applies a JSON merge patch (RFC 7396).
+func merge(to, patch map[string]any) map[string]any {
+	merged := maps.Clone(to)
+	if merged == nil {
+		merged = map[string]any{}
+	}
+	for key, value := range patch {
+		inner, isMap := value.(map[string]any)
+		before, wasMap := merged[key].(map[string]any)
+		switch {
+		case value == nil:
+			delete(merged, key)
+		case isMap && wasMap:
+			merged[key] = merge(before, inner)
+		case isMap:
+			merged[key] = merge(nil, inner)
+		default:
+			merged[key] = value
+		}
+	}
+	return merged
+}
+
+// complete fills in what need not be written of a signature or attestation,
+// and puts authorities in the place of the names that the policy has for them.
+func complete(c *policy.Compiled, what string, i int, form, manifest *string, result *policy.Verification, verifiedBy []string, identities int) error {
+	if *form == "" {
+		*form = "referrer"
+	}
+	if *manifest == "" {
+		*manifest = fmt.Sprintf("sha256:%064x", i+1)
+	}
+	if *result == "" {
+		*result = policy.UnknownSigner
+		if len(verifiedBy) > 0 || identities > 0 {
+			*result = policy.Verified
+		}
+	}
+	for j, name := range verifiedBy {
+		if strings.HasPrefix(name, "sha256:") {
+			continue
+		}
+		named := slices.DeleteFunc(c.Named(name), func(a policy.Authority) bool { return a.Keyless != nil })
+		switch {
+		case len(named) == 0 && len(c.Named(name)) > 0:
+			return fmt.Errorf("%s %d: %q is an identity: write it under identities, with its trustRoot, issuer and subject, and leave verifiedBy out", what, i, name)
+		case len(named) == 0:
+			return fmt.Errorf("%s %d: the policy knows nobody called %q; write the name of an authority with one key, or the key as the policy writes it", what, i, name)
+		case len(named) > 1:
+			return fmt.Errorf("%s %d: %q has %d keys; name the one that signed, as the policy writes it", what, i, name, len(named))
+		}
+		verifiedBy[j] = named[0].ID
+	}
+	return nil
+}
