@@ -169,10 +169,12 @@ func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled)
 	if d.Verdict == policy.VerdictError && !surfaces(p, d, last) {
 		return Progress{Verdict: policy.VerdictError, Reason: d.FirstReason()}, nil
 	}
-	if conflict, err := g.conflictsAgain(ctx, d, last); err != nil {
-		return Progress{}, err
-	} else if conflict != nil {
+	err = g.conflictsAgain(ctx, d, last)
+	if conflict, ok := errors.AsType[*ConflictError](err); ok {
 		return g.refuseConflict(ctx, d, conflict)
+	}
+	if err != nil {
+		return Progress{}, err
 	}
 	d, known, err := g.recordAfter(ctx, last, d)
 	if err != nil {
@@ -199,23 +201,19 @@ func needsOperator(d Decision) bool {
 	return d.Evidence != nil && !slices.ContainsFunc(d.Evidence.Problems, func(p policy.Problem) bool { return p.Part != policy.PartVulnerabilities })
 }
 
-// conflictsAgain says whether what was refused because an immutable tag is taken
-// would be approved and refused for the same once more.
-func (g *Gate) conflictsAgain(ctx context.Context, d, last Decision) (*ConflictError, error) {
-	if len(d.approved()) == 0 || !last.conflicted() || !sameResults(d.Results, last.Results) {
-		return nil, nil
+// conflictsAgain returns a *ConflictError for what was refused because an
+// immutable tag is taken, and would be approved and refused once more.
+func (g *Gate) conflictsAgain(ctx context.Context, d, last Decision) error {
+	if !last.conflicted() || !sameResults(d.Results, last.Results) {
+		return nil
 	}
 	subject := policy.Subject{Registry: d.Push.Source, Repository: d.Push.Repository, Digest: d.Push.Digest}
 	for _, r := range d.approved() {
-		err := g.Promoter.Free(ctx, subject, *r.Promotion)
-		if conflict, ok := errors.AsType[*ConflictError](err); ok {
-			return conflict, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("promote %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
+		if err := g.Promoter.Free(ctx, subject, *r.Promotion); err != nil {
+			return fmt.Errorf("promote %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // last reads the last decision about a push; one without a verdict when there

@@ -151,7 +151,7 @@ func (s *sqlite) insert(ctx context.Context, tx db, into string, rows columns, _
 		return nil, errForeignTx
 	}
 	values, args := rows.values()
-	result, err := own.tx.ExecContext(ctx, "INSERT INTO "+into+" "+values, args...)
+	result, err := own.tx.ExecContext(ctx, "INSERT INTO "+into+" "+values, args...) //nolint:gosec // values are placeholders
 	if err != nil {
 		return nil, err
 	}
