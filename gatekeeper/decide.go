@@ -56,13 +56,17 @@ func (g *Gate) matching(p Push) []*policy.Compiled {
 func (g *Gate) decideNoPolicy(p Push) Decision {
 	d := g.newDecision(p)
 	d.Verdict = policy.VerdictRejected
-	d.Findings = []policy.Finding{{
+	d.Findings = []policy.Finding{noPolicy(p)}
+	return d
+}
+
+func noPolicy(p Push) policy.Finding {
+	return policy.Finding{
 		Check: policy.CheckPolicy, Outcome: policy.OutcomeFail, Reason: policy.ReasonNoMatch,
 		Found:    "no policy matches " + p.Repository + ":" + p.Tag,
 		Expected: "a policy with from: " + p.Source + " whose match covers this repository and tag",
 		Remedy:   "push to a repository and tag that a policy covers, or ask the security team to add it to one",
-	}}
-	return d
+	}
 }
 
 // decideNoImage refuses a subject that cannot be judged because it is gone or

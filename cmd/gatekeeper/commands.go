@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -117,7 +118,7 @@ Exit status: 0 sound, 1 mistakes found, 2 usage.`,
 		},
 	}
 	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
-	c.AddCommand(lint, policyTestCommand(streams))
+	c.AddCommand(lint, policyTestCommand(streams), policyReplayCommand(streams))
 	return c
 }
 
@@ -144,6 +145,34 @@ Exit status: 0 every case is as expected, 1 some are not, 2 usage, or files with
 	c.Flags().StringVar(&o.Run, "run", "", "only cases with this in their names")
 	c.Flags().BoolVarP(&o.Watch, "watch", "w", false, "run again whenever a file changes")
 	c.Flags().StringVarP(&o.Output, "output", "o", "text", "text, json or junit")
+	return c
+}
+
+func policyReplayCommand(streams app.Streams) *cobra.Command {
+	var o app.ReplayOptions
+	c := &cobra.Command{
+		Use:   "replay [PATH…]",
+		Short: "Show what policies would have decided about past pushes",
+		Long: `Show what policies would have decided about past pushes: each is judged again on the
+evidence that was recorded with its last decision, at the moment of that decision. The
+policies at PATH, files or folders, take the place of those in force that have the same
+name; without a PATH those in force are replayed. The journal is only read, and may be in
+use; no registry or scanner is asked. What nobody gathered then is missing.
+
+Exit status: 0 nothing changes, 1 some verdicts would, 2 usage, or what cannot be read.`,
+		Example: "  gatekeeper policy replay --config gatekeeper.yaml candidate.yaml\n  gatekeeper policy replay --config gatekeeper.yaml --only --since 720h policies.next/",
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Locations = args
+			return app.ReplayPolicies(c.Context(), o, streams)
+		},
+	}
+	c.Flags().StringVarP(&o.Config, "config", "c", os.Getenv("GATEKEEPER_CONFIG"), "configuration file [$GATEKEEPER_CONFIG]")
+	c.Flags().StringVar(&o.Data, "data", "gatekeeper-data", "folder of a service that runs without a configuration")
+	c.Flags().BoolVar(&o.Only, "only", false, "leave out the policies in force that are not at PATH")
+	c.Flags().DurationVar(&o.Since, "since", 90*24*time.Hour, "how far to go back")
+	c.Flags().IntVar(&o.Limit, "limit", 10_000, "at most this many pushes, the newest")
+	c.Flags().IntVar(&o.Examples, "examples", 3, "pushes to name for each rule")
+	c.Flags().StringVarP(&o.Output, "output", "o", "text", "text or json")
 	return c
 }
 

@@ -163,32 +163,28 @@ type MigrateOptions struct {
 // MigrateJournal brings the tables of the journal up to date, as a service
 // does when it starts.
 func MigrateJournal(ctx context.Context, o MigrateOptions, streams Streams) error {
-	storage, err := o.storage()
+	c, err := o.configuration()
 	if err != nil {
 		return status(StatusUsage, err)
 	}
-	var password func() (string, error)
-	if storage.PasswordFile != "" || storage.PasswordEnv != "" {
-		password = storage.Password
-	}
-	if err := journal.Migrate(ctx, storage.URL, password, slog.New(slog.DiscardHandler)); err != nil {
+	if err := journal.Migrate(ctx, c.Storage.URL, passwordOf(c.Storage), slog.New(slog.DiscardHandler)); err != nil {
 		return status(StatusUndecided, err)
 	}
 	_, err = fmt.Fprintln(streams.Out, "the journal's tables are up to date")
 	return err
 }
 
-func (o MigrateOptions) storage() (config.Storage, error) {
+// passwordOf reads PostgreSQL's password; nil when there is none to read.
+func passwordOf(s config.Storage) func() (string, error) {
+	if s.PasswordFile == "" && s.PasswordEnv == "" {
+		return nil
+	}
+	return s.Password
+}
+
+func (o MigrateOptions) configuration() (*config.Config, error) {
 	if o.Config == "" {
-		c, err := oneMachineConfig(o.Data, stagingAddress, goldenAddress, adminAddress)
-		if err != nil {
-			return config.Storage{}, err
-		}
-		return c.Storage, nil
+		return oneMachineConfig(o.Data, stagingAddress, goldenAddress, adminAddress)
 	}
-	c, err := config.Load(o.Config)
-	if err != nil {
-		return config.Storage{}, err
-	}
-	return c.Storage, nil
+	return config.Load(o.Config)
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -79,8 +81,8 @@ func (j *Journal) packEvidence(ev *policy.Evidence) (packed, error) {
 	}, nil
 }
 
-func (j *Journal) unpackEvidence(body []byte) (*policy.Evidence, error) {
-	plain, err := j.unzip.DecodeAll(body, nil)
+func unpackEvidence(unzip *zstd.Decoder, body []byte) (*policy.Evidence, error) {
+	plain, err := unzip.DecodeAll(body, nil)
 	if err != nil {
 		return nil, fmt.Errorf("unpack the evidence: %w", err)
 	}
@@ -261,6 +263,6 @@ func (j *Journal) Decision(ctx context.Context, id int64) (gatekeeper.Decision, 
 	if err != nil {
 		return d, fmt.Errorf("read the evidence of decision %d: %w", id, err)
 	}
-	d.Evidence, err = j.unpackEvidence(packed)
+	d.Evidence, err = unpackEvidence(j.unzip, packed)
 	return d, err
 }

@@ -167,8 +167,12 @@ func (j *Journal) prepareCompression() (err error) {
 	if j.zip, err = zstd.NewWriter(nil); err != nil {
 		return err
 	}
-	j.unzip, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxEvidence), zstd.WithDecoderConcurrency(0))
+	j.unzip, err = newUnzip()
 	return err
+}
+
+func newUnzip() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxEvidence), zstd.WithDecoderConcurrency(0))
 }
 
 func withDefaults(deps Deps) Deps {
