@@ -54,9 +54,24 @@ func (b *builder) checkVulnerabilities() {
 		if d.Severity != "" && !slices.Contains(severities(), d.Severity) {
 			b.errorf(path+".severity", "%q; write critical, high, medium, low, negligible or unknown", d.Severity)
 		}
-		if d.Severity == "" && d.Fixed == nil && !d.KnownExploited {
-			b.errorf(path, "no condition; write severity, fixed or knownExploited")
+		if d.Severity == "" && d.Fixed == nil && !d.KnownExploited && d.EPSS == 0 {
+			b.errorf(path, "no condition; write severity, fixed, knownExploited or epss")
 		}
+		if d.EPSS < 0 || d.EPSS > 1 {
+			b.errorf(path+".epss", "%v; write a probability above 0 and up to 1, such as 0.1", d.EPSS)
+		}
+		if d.After < 0 {
+			b.errorf(path+".after", "%s; write a positive duration", d.After)
+		}
+		if d.After != 0 && (d.Fixed == nil || !*d.Fixed) {
+			b.errorf(path+".after", "it counts from when a fix was published; write fixed: true beside it")
+		}
+		for j, t := range d.Types {
+			if t == "" || strings.ToLower(t) != t {
+				b.errorf(fmt.Sprintf("%s.types[%d]", path, j), "%q; write a package URL type, such as deb, rpm, apk, golang, npm, pypi or maven", t)
+			}
+		}
+		b.checkGlobs(path+".packages", d.Packages)
 	}
 	for i, e := range v.Exceptions {
 		path := fmt.Sprintf("$.spec.vulnerabilities.exceptions[%d]", i)

@@ -67,6 +67,7 @@ const (
 	ReasonUnavailable  Reason = "unavailable"  // outage, timeout, limit: could not decide
 	ReasonDenied       Reason = "denied"       // a rule says no to what was found
 	ReasonExcepted     Reason = "excepted"     // would be denied but for an exception
+	ReasonGrace        Reason = "grace"        // will be denied, once its deadline has passed
 	ReasonTooOld       Reason = "too_old"      // older than the policy allows
 	ReasonEndOfLife    Reason = "end_of_life"  // no longer supported by its vendor
 	ReasonUnrecognised Reason = "unrecognised" // operating system or version that cannot be judged
@@ -78,7 +79,7 @@ const (
 // Reasons lists every reason, for metrics.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonAbsent, ReasonWrongSigner, ReasonInvalid, ReasonMalformed, ReasonUnavailable, ReasonDenied, ReasonExcepted,
+		ReasonAbsent, ReasonWrongSigner, ReasonInvalid, ReasonMalformed, ReasonUnavailable, ReasonDenied, ReasonExcepted, ReasonGrace,
 		ReasonTooOld, ReasonEndOfLife, ReasonUnrecognised, ReasonNoMatch, ReasonConflict, ReasonDisagreement,
 	}
 }

@@ -125,6 +125,20 @@ const (
 	nonRoot  = `rules: [{name: non-root, expression: 'image.config.user != "" && image.config.user != "root"', message: "run as a non-root user"}]` + "\n"
 )
 
+const (
+	deadline = "vulnerabilities: {deny: [{severity: high, fixed: true, after: 14d}]}\n"
+	likely   = "vulnerabilities: {deny: [{epss: 0.1}]}\n"
+)
+
+// fixedAt adds a critical vulnerability whose fix is that old; 0: nobody knows.
+func fixedAt(age time.Duration) edit {
+	return cve(func(v *policy.Vulnerability) {
+		if age != 0 {
+			v.FixedAt = ago(age)
+		}
+	})
+}
+
 func excepted(more string) string {
 	return "vulnerabilities: {deny: [{severity: critical, fixed: true}], exceptions: [{id: CVE-1, expires: 2026-12-31, owner: sec@acme.example, reason: SEC-12" + more + "}]}\n"
 }
@@ -265,6 +279,24 @@ func TestDecisions(t *testing.T) {
 		{"without a fix can be denied", "vulnerabilities: {deny: [{severity: low, fixed: false}]}\n", cve(func(v *policy.Vulnerability) { v.FixState = "not-fixed" }), 0, no, policy.CheckVulnerabilities, ""},
 		{"known exploited", "vulnerabilities: {deny: [{knownExploited: true}]}\n", cve(func(v *policy.Vulnerability) { v.Severity, v.KnownExploited = policy.SeverityLow, true }), 0, no, policy.CheckVulnerabilities, ""},
 		{"not known exploited", "vulnerabilities: {deny: [{knownExploited: true}]}\n", cve(nil), 0, yes, "", ""},
+		{"a second before the deadline", deadline, fixedAt(14*dayAge - time.Second), 0, yes, policy.CheckVulnerabilities, "will be refused from 2026-11-20 08:00:01 on"},
+		{"at the deadline", deadline, fixedAt(14 * dayAge), 0, no, policy.CheckVulnerabilities, "a fix since 2026-11-06"},
+		{"a second after the deadline", deadline, fixedAt(14*dayAge + time.Second), 0, no, policy.CheckVulnerabilities, "a fix since"},
+		{"the deadline passes", deadline, fixedAt(14*dayAge - time.Second), time.Second, no, policy.CheckVulnerabilities, "a fix since"},
+		{"nobody knows since when", deadline, fixedAt(0), 0, no, policy.CheckVulnerabilities, "nobody knows since when"},
+		{"a fix of tomorrow", deadline, fixedAt(-dayAge + time.Second), 0, yes, policy.CheckVulnerabilities, "will be refused from"},
+		{"a fix from the future", deadline, fixedAt(-dayAge), 0, no, policy.CheckVulnerabilities, "nobody knows since when"},
+		{"no fix has no deadline", deadline, cve(func(v *policy.Vulnerability) { v.FixState, v.FixedIn = "not-fixed", nil }), 0, yes, "", ""},
+		{"a stricter rule beside a deadline", "vulnerabilities: {deny: [{severity: high, fixed: true, after: 14d}, {severity: critical}]}\n", fixedAt(dayAge), 0, no, policy.CheckVulnerabilities, "CVE-1"},
+		{"the first of two deadlines", "vulnerabilities: {deny: [{severity: high, fixed: true, after: 14d}, {severity: critical, fixed: true, after: 7d}]}\n", fixedAt(6 * dayAge), 0, yes, policy.CheckVulnerabilities, "from 2026-11-21 08:00:00 on"},
+		{"an exception and a deadline", strings.Replace(excepted(""), "fixed: true", "fixed: true, after: 14d", 1), fixedAt(dayAge), 0, yes, policy.CheckVulnerabilities, "excused by"},
+		{"likely to be exploited", likely, cve(func(v *policy.Vulnerability) { v.EPSS = 0.1 }), 0, no, policy.CheckVulnerabilities, ""},
+		{"a little less likely", likely, cve(func(v *policy.Vulnerability) { v.EPSS = 0.0999 }), 0, yes, "", ""},
+		{"of a type", "vulnerabilities: {deny: [{severity: low, types: [npm, deb]}]}\n", cve(nil), 0, no, policy.CheckVulnerabilities, ""},
+		{"of another type", "vulnerabilities: {deny: [{severity: low, types: [npm]}]}\n", cve(nil), 0, yes, "", ""},
+		{"in a package", `vulnerabilities: {deny: [{severity: low, packages: ["curl", "open*"]}]}` + "\n", cve(nil), 0, no, policy.CheckVulnerabilities, ""},
+		{"in another package", `vulnerabilities: {deny: [{severity: low, packages: ["ssl", "open", "*", "!openssl"]}]}` + "\n", cve(nil), 0, yes, "", ""},
+		{"all conditions but one", `vulnerabilities: {deny: [{severity: low, fixed: true, epss: 0.5, packages: ["openssl"], types: [deb]}]}` + "\n", cve(func(v *policy.Vulnerability) { v.EPSS = 0.4 }), 0, yes, "", ""},
 		{"a false alarm of the scanner", critical, cve(func(v *policy.Vulnerability) { v.Suppressed = "not built" }), 0, yes, policy.CheckVulnerabilities, "false alarm: not built"},
 		{"no scan", critical, noScan, 0, unknown, policy.CheckVulnerabilities, ""},
 		{"the scan failed", critical, func(k keys, ev *policy.Evidence) {

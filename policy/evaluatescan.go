@@ -78,28 +78,71 @@ func isSystemPackage(p Package) bool {
 }
 
 func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
-	i := slices.IndexFunc(e.spec.Vulnerabilities.Deny, func(d Deny) bool { return d.denies(v) })
-	if i < 0 {
+	deny, due := e.denial(v)
+	if deny == nil {
 		return
 	}
-	deny := e.spec.Vulnerabilities.Deny[i]
 	f := Finding{
 		Check: CheckVulnerabilities, Rule: v.ID, Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonDenied,
 		Found:    fmt.Sprintf("%s (%s) in %s %s", v.ID, v.Severity, v.Package, v.Version),
 		Expected: "no vulnerability " + deny.String(),
 		Remedy:   upgrade(v),
 	}
-	if v.Suppressed != "" {
+	exception, excused := e.exception(v)
+	switch {
+	case v.Suppressed != "":
 		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
 		f.Found += ", which the scanner takes for a false alarm: " + clean(v.Suppressed)
-	} else if exception, ok := e.exception(v); ok {
+	case excused:
 		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
 		f.Found += fmt.Sprintf(", excused by %s until %s: %s", exception.Owner, exception.Expires.UTC().Format(time.DateTime), exception.Reason)
 		f.Remedy += "; the exception ends " + exception.Expires.UTC().Format(time.DateTime)
-	} else if exception.ID != "" {
+	case e.now.Before(due):
+		f.Outcome, f.Reason = OutcomeInfo, ReasonGrace
+		f.Found += ", which will be refused from " + due.UTC().Format(time.DateTime) + " on"
+	case deny.After > 0 && !v.fixKnown(e.now):
+		f.Found += "; nobody knows since when there is a fix"
+	case deny.After > 0:
+		f.Found += "; there has been a fix since " + v.FixedAt.UTC().Format(time.DateTime)
+	}
+	if !excused && exception.ID != "" {
 		f.Found += fmt.Sprintf("; the exception by %s ended %s", exception.Owner, exception.Expires.UTC().Format(time.DateTime))
 	}
 	e.add(f)
+}
+
+// denial returns the rule that refuses a vulnerability; when none does yet, the
+// one that will first, and when that is. It is nil when none ever will.
+func (e *evaluation) denial(v Vulnerability) (first *Deny, due time.Time) {
+	for i := range e.spec.Vulnerabilities.Deny {
+		d := &e.spec.Vulnerabilities.Deny[i]
+		if !d.denies(v) {
+			continue
+		}
+		from := d.from(v, e.now)
+		if !e.now.Before(from) {
+			return d, time.Time{}
+		}
+		if first == nil || from.Before(due) {
+			first, due = d, from
+		}
+	}
+	return first, due
+}
+
+// from is when a rule that denies a vulnerability begins to; zero: at once, also
+// when what is said of the fix's publication cannot be true.
+func (d Deny) from(v Vulnerability, now time.Time) time.Time {
+	if d.After == 0 || !v.fixKnown(now) {
+		return time.Time{}
+	}
+	return v.FixedAt.Add(time.Duration(d.After))
+}
+
+// fixKnown says whether it is known when the fix was published. Dates without
+// an hour may be of tomorrow.
+func (v Vulnerability) fixKnown(now time.Time) bool {
+	return v.FixedAt != nil && v.FixedAt.Before(now.Add(24*time.Hour))
 }
 
 func upgrade(v Vulnerability) string {
@@ -138,7 +181,10 @@ func (d Deny) denies(v Vulnerability) bool {
 	if d.Fixed != nil && *d.Fixed != (v.FixState == "fixed") {
 		return false
 	}
-	return !d.KnownExploited || v.KnownExploited
+	if d.EPSS > 0 && v.EPSS < d.EPSS || d.KnownExploited && !v.KnownExploited {
+		return false
+	}
+	return (len(d.Types) == 0 || slices.Contains(d.Types, v.Type)) && (len(d.Packages) == 0 || Globs(d.Packages).Match(v.Package))
 }
 
 // String says in words what the rule refuses.
@@ -152,8 +198,20 @@ func (d Deny) String() string {
 	} else if d.Fixed != nil {
 		words = append(words, "without a published fix")
 	}
+	if d.After > 0 {
+		words = append(words, "for "+d.After.String())
+	}
 	if d.KnownExploited {
 		words = append(words, "that is known to be exploited")
+	}
+	if d.EPSS > 0 {
+		words = append(words, fmt.Sprintf("with a probability of %v or more to be exploited within 30 days", d.EPSS))
+	}
+	if len(d.Types) > 0 {
+		words = append(words, "in packages of type "+strings.Join(d.Types, " or "))
+	}
+	if len(d.Packages) > 0 {
+		words = append(words, "in "+strings.Join(d.Packages, " or "))
 	}
 	return strings.Join(words, " ")
 }

@@ -138,6 +138,15 @@ type Deny struct {
 	Severity       Severity `yaml:"severity" json:"severity,omitempty"`             // at or above
 	Fixed          *bool    `yaml:"fixed" json:"fixed,omitempty"`                   // with, or without, a published fix
 	KnownExploited bool     `yaml:"knownExploited" json:"knownExploited,omitempty"` // in a catalogue of exploited vulnerabilities
+	// EPSS is the least probability of being exploited within 30 days, 0 to 1
+	// (FIRST, Exploit Prediction Scoring System).
+	EPSS float64 `yaml:"epss" json:"epss,omitempty"`
+	// After is how long a fix may have been published for: the rule applies
+	// that long after it, and at once when nobody knows since when there is
+	// one. Only with fixed: true.
+	After    Duration `yaml:"after" json:"after,omitempty"`
+	Types    []string `yaml:"types" json:"types,omitempty"`       // package URL types; every type when empty
+	Packages []string `yaml:"packages" json:"packages,omitempty"` // globs; every package when empty
 }
 
 // Exception excuses one vulnerability for a while.
