@@ -102,6 +102,8 @@ func everyField(t reflect.Type) any {
 		return "1h"
 	case t == reflect.TypeFor[policy.Date]():
 		return "2026-12-31"
+	case t == reflect.TypeFor[policy.Threshold]():
+		return "> 1"
 	}
 	switch t.Kind() { //nolint:exhaustive // a policy has no others
 	case reflect.Pointer:

@@ -46,8 +46,17 @@ func (b *builder) checkVulnerabilities() {
 	if v == nil {
 		return
 	}
-	if len(v.Deny) == 0 {
+	if len(v.Deny)+len(v.Counts) == 0 {
 		b.errorf("$.spec.vulnerabilities.deny", "missing; write at least one {severity: …, fixed: …}")
+	}
+	for i, c := range v.Counts {
+		path := fmt.Sprintf("$.spec.vulnerabilities.counts[%d]", i)
+		if c.Severity != "" && !slices.Contains(severities(), c.Severity) {
+			b.errorf(path+".severity", "%q; write critical, high, medium, low, negligible or unknown", c.Severity)
+		}
+		if c.Deny.operator == "" {
+			b.errorf(path+".deny", "missing; write which numbers are refused, such as \">= 10\"")
+		}
 	}
 	for i, d := range v.Deny {
 		path := fmt.Sprintf("$.spec.vulnerabilities.deny[%d]", i)

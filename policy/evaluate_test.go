@@ -130,6 +130,18 @@ const (
 	likely   = "vulnerabilities: {deny: [{epss: 0.1}]}\n"
 )
 
+// counts is a policy with one threshold.
+func counts(threshold string) string { return "vulnerabilities: {counts: [" + threshold + "]}\n" }
+
+// several adds vulnerabilities of a severity.
+func several(severity policy.Severity, n int) edit {
+	return func(k keys, ev *policy.Evidence) {
+		for i := range n {
+			cve(func(v *policy.Vulnerability) { v.ID, v.Severity = fmt.Sprintf("CVE-%d", i), severity })(k, ev)
+		}
+	}
+}
+
 // fixedAt adds a critical vulnerability whose fix is that old; 0: nobody knows.
 func fixedAt(age time.Duration) edit {
 	return cve(func(v *policy.Vulnerability) {
@@ -297,6 +309,27 @@ func TestDecisions(t *testing.T) {
 		{"in a package", `vulnerabilities: {deny: [{severity: low, packages: ["curl", "open*"]}]}` + "\n", cve(nil), 0, no, policy.CheckVulnerabilities, ""},
 		{"in another package", `vulnerabilities: {deny: [{severity: low, packages: ["ssl", "open", "*", "!openssl"]}]}` + "\n", cve(nil), 0, yes, "", ""},
 		{"all conditions but one", `vulnerabilities: {deny: [{severity: low, fixed: true, epss: 0.5, packages: ["openssl"], types: [deb]}]}` + "\n", cve(func(v *policy.Vulnerability) { v.EPSS = 0.4 }), 0, yes, "", ""},
+		{"as many as are allowed", counts(`{severity: high, deny: "> 2"}`), several("high", 2), 0, yes, "", ""},
+		{"one too many", counts(`{severity: high, deny: "> 2"}`), several("high", 3), 0, no, policy.CheckVulnerabilities, "3 vulnerabilities of severity high"},
+		{"worse ones are not counted", counts(`{severity: high, deny: "> 2"}`), several("critical", 3), 0, yes, "", ""},
+		{"all are counted", counts(`{deny: ">= 3"}`), several("low", 3), 0, no, policy.CheckVulnerabilities, "3 vulnerabilities"},
+		{"invented severities are unknown", counts(`{severity: unknown, deny: ">= 3"}`), several("grave", 3), 0, no, policy.CheckVulnerabilities, ""},
+		{"one in several packages counts once", counts(`{deny: "> 1"}`), func(k keys, ev *policy.Evidence) {
+			cve(nil)(k, ev)
+			cve(func(v *policy.Vulnerability) { v.Package = "libssl3" })(k, ev)
+		}, 0, yes, "", ""},
+		{"with a fix", counts(`{fixed: true, deny: "> 1"}`), several("low", 2), 0, no, policy.CheckVulnerabilities, "2 vulnerabilities with a published fix"},
+		{"without a fix", counts(`{fixed: false, deny: "> 1"}`), several("low", 2), 0, yes, "", ""},
+		{"none at all", counts(`{deny: "= 0"}`), nil, 0, no, policy.CheckVulnerabilities, "0 vulnerabilities"},
+		{"not the number", counts(`{deny: "!= 2"}`), several("low", 2), 0, yes, "", ""},
+		{"another number", counts(`{deny: "!= 2"}`), several("low", 3), 0, no, policy.CheckVulnerabilities, "not != 2"},
+		{"less than that", counts(`{deny: "< 2"}`), several("low", 1), 0, no, policy.CheckVulnerabilities, ""},
+		{"at most that", counts(`{deny: "<= 2"}`), several("low", 2), 0, no, policy.CheckVulnerabilities, ""},
+		{"more than that", counts(`{deny: "<= 2"}`), several("low", 3), 0, yes, "", ""},
+		{"what is excused does not count", strings.Replace(excepted(""), "deny: [{severity: critical, fixed: true}]", `counts: [{deny: "> 0"}]`, 1), cve(nil), 0, yes, "", ""},
+		{"what is a false alarm does not count", counts(`{deny: "> 0"}`), cve(func(v *policy.Vulnerability) { v.Suppressed = "not built" }), 0, yes, "", ""},
+		{"what was not scanned cannot be counted", counts(`{deny: "> 0"}`), noScan, 0, unknown, policy.CheckVulnerabilities, ""},
+		{"the ticket of an exception", excepted(", ticket: SEC-99"), cve(nil), 0, yes, policy.CheckVulnerabilities, "SEC-12 (SEC-99)"},
 		{"a false alarm of the scanner", critical, cve(func(v *policy.Vulnerability) { v.Suppressed = "not built" }), 0, yes, policy.CheckVulnerabilities, "false alarm: not built"},
 		{"no scan", critical, noScan, 0, unknown, policy.CheckVulnerabilities, ""},
 		{"the scan failed", critical, func(k keys, ev *policy.Evidence) {

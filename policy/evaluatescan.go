@@ -32,6 +32,9 @@ func (e *evaluation) checkVulnerabilities() {
 			for _, v := range p.Scan.Vulnerabilities {
 				e.checkVulnerability(p, v)
 			}
+			for i, c := range e.spec.Vulnerabilities.Counts {
+				e.checkCount(p, i, c)
+			}
 		}
 	}
 }
@@ -96,6 +99,9 @@ func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
 	case excused:
 		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
 		f.Found += fmt.Sprintf(", excused by %s until %s: %s", exception.Owner, exception.Expires.UTC().Format(time.DateTime), exception.Reason)
+		if exception.Ticket != "" {
+			f.Found += " (" + exception.Ticket + ")"
+		}
 		f.Remedy += "; the exception ends " + exception.Expires.UTC().Format(time.DateTime)
 	case e.now.Before(due):
 		f.Outcome, f.Reason = OutcomeInfo, ReasonGrace
@@ -109,6 +115,47 @@ func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
 		f.Found += fmt.Sprintf("; the exception by %s ended %s", exception.Owner, exception.Expires.UTC().Format(time.DateTime))
 	}
 	e.add(f)
+}
+
+// checkCount counts what counts, each vulnerability once.
+func (e *evaluation) checkCount(p Platform, i int, c Count) {
+	counted := map[string]bool{}
+	for _, v := range p.Scan.Vulnerabilities {
+		if _, excused := e.exception(v); !excused && v.Suppressed == "" && c.counts(v) {
+			counted[v.ID] = true
+		}
+	}
+	if !c.Deny.holds(len(counted)) {
+		return
+	}
+	e.add(Finding{
+		Check: CheckVulnerabilities, Rule: fmt.Sprintf("counts[%d]", i), Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonDenied,
+		Found:    fmt.Sprintf("%d vulnerabilities%s", len(counted), c),
+		Expected: fmt.Sprintf("a number that is not %s", c.Deny),
+		Remedy:   "upgrade what has a fix and build again; gatekeeper check -o json lists all",
+	})
+}
+
+func (c Count) counts(v Vulnerability) bool {
+	severity := v.Severity
+	if !slices.Contains(severities(), severity) {
+		severity = SeverityUnknown
+	}
+	return (c.Severity == "" || c.Severity == severity) && (c.Fixed == nil || *c.Fixed == (v.FixState == "fixed"))
+}
+
+// String says in words what is counted.
+func (c Count) String() string {
+	words := ""
+	if c.Severity != "" {
+		words = " of severity " + string(c.Severity)
+	}
+	if c.Fixed != nil && *c.Fixed {
+		words += " with a published fix"
+	} else if c.Fixed != nil {
+		words += " without a published fix"
+	}
+	return words
 }
 
 // denial returns the rule that refuses a vulnerability; when none does yet, the

@@ -2,6 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -121,6 +124,7 @@ type Attested struct {
 type Vulnerabilities struct {
 	Report     Report      `yaml:"report" json:"report"`
 	Deny       []Deny      `yaml:"deny" json:"deny"`
+	Counts     []Count     `yaml:"counts" json:"counts,omitempty"`
 	Exceptions []Exception `yaml:"exceptions" json:"exceptions,omitempty"`
 }
 
@@ -149,6 +153,55 @@ type Deny struct {
 	Packages []string `yaml:"packages" json:"packages,omitempty"` // globs; every package when empty
 }
 
+// Count refuses an image by how many vulnerabilities one of its platforms has.
+// One in several packages counts once; what an exception excuses, and what the
+// scanner takes for a false alarm, does not count.
+type Count struct {
+	Severity Severity  `yaml:"severity" json:"severity,omitempty"` // exactly; every severity when empty
+	Fixed    *bool     `yaml:"fixed" json:"fixed,omitempty"`       // with, or without, a published fix
+	Deny     Threshold `yaml:"deny" json:"deny"`
+}
+
+// Threshold compares a number: ">= 10".
+type Threshold struct {
+	operator string
+	limit    int
+}
+
+// UnmarshalText reads an operator and a number.
+func (t *Threshold) UnmarshalText(text []byte) error {
+	operator, number, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	n, err := strconv.Atoi(strings.TrimSpace(number))
+	if err != nil || n < 0 || !slices.Contains([]string{">", ">=", "=", "!=", "<=", "<"}, operator) {
+		return fmt.Errorf("%q is no comparison; write > 10, >= 10, = 10, != 10, <= 10 or < 10", text)
+	}
+	t.operator, t.limit = operator, n
+	return nil
+}
+
+// MarshalText writes the comparison as it can be read again.
+func (t Threshold) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// String prints the comparison as people write it.
+func (t Threshold) String() string { return t.operator + " " + strconv.Itoa(t.limit) }
+
+// holds says whether a number is as the comparison says.
+func (t Threshold) holds(n int) bool {
+	switch t.operator {
+	case ">":
+		return n > t.limit
+	case ">=":
+		return n >= t.limit
+	case "=":
+		return n == t.limit
+	case "!=":
+		return n != t.limit
+	case "<=":
+		return n <= t.limit
+	}
+	return n < t.limit
+}
+
 // Exception excuses one vulnerability for a while.
 type Exception struct {
 	ID           string   `yaml:"id" json:"id"`                               // or one of its aliases
@@ -157,6 +210,7 @@ type Exception struct {
 	Expires      Date     `yaml:"expires" json:"expires"`
 	Owner        string   `yaml:"owner" json:"owner"`
 	Reason       string   `yaml:"reason" json:"reason"`
+	Ticket       string   `yaml:"ticket" json:"ticket,omitempty"` // where it was agreed on
 }
 
 // PatchLevel says how up to date an image has to be.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
@@ -100,7 +102,32 @@ func (l *linted) readPolicies(ctx context.Context, location string) error {
 	}}
 	policies, err := source.Read(ctx)
 	l.policies = append(l.policies, policies...)
+	for _, p := range policies {
+		l.warnExceptions(p, time.Now())
+	}
 	return err
+}
+
+// warnExceptions warns of exceptions that ended, or end before anybody may look
+// again.
+func (l *linted) warnExceptions(p policyfile.Policy, now time.Time) {
+	v := p.Spec().Vulnerabilities
+	if v == nil {
+		return
+	}
+	for i, x := range v.Exceptions {
+		ends := ""
+		switch {
+		case !now.Before(x.Expires.Time):
+			ends = "ended on "
+		case x.Expires.Sub(now) <= telemetry.ExpiringWithin:
+			ends = "ends on "
+		default:
+			continue
+		}
+		l.warnings = append(l.warnings, fmt.Sprintf("%s: policy %s: exceptions[%d], of %s by %s, %s%s",
+			p.File, p.Name(), i, x.ID, x.Owner, ends, x.Expires.UTC().Format(time.DateTime)))
+	}
 }
 
 // skip notes that a service was not asked for a key.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 const kmsPolicy = `apiVersion: gatekeeper/v1alpha1
@@ -121,5 +122,36 @@ signing: {publicKeys: [`+public+`]}
 	}, Streams{Out: &out, Err: &out})
 	if s, ok := errors.AsType[*StatusError](err); !ok || s.Code != StatusUndecided {
 		t.Errorf("%v, want status %d", err, StatusUndecided)
+	}
+}
+
+// Exceptions that ended, or end within two weeks, are warned of.
+func TestLintWarnsOfExceptionsThatEnd(t *testing.T) {
+	t.Parallel()
+	in := func(days int) string { return time.Now().AddDate(0, 0, days).UTC().Format(time.DateOnly) }
+	file := write(t, filepath.Join(t.TempDir(), "services.yaml"), `apiVersion: gatekeeper/v1alpha1
+kind: PromotionPolicy
+metadata: {name: services}
+spec:
+  from: staging
+  match: {repositories: ["**"]}
+  vulnerabilities:
+    deny: [{severity: high}]
+    exceptions:
+      - {id: CVE-2026-1, expires: `+in(-2)+`, owner: ann@example.com, reason: x}
+      - {id: CVE-2026-2, expires: `+in(5)+`, owner: ann@example.com, reason: x}
+      - {id: CVE-2026-3, expires: `+in(60)+`, owner: ann@example.com, reason: x}
+  promote: {to: golden, repository: "{{ .Repository }}", tags: ["{{ .Tag }}"]}
+`)
+	var out bytes.Buffer
+	if err := LintPolicies(t.Context(), []string{file}, outputText, Streams{Out: &out, Err: &out}); err != nil {
+		t.Fatal(err)
+	}
+	for part, want := range map[string]bool{
+		"exceptions[0], of CVE-2026-1 by ann@example.com, ended on ": true, "exceptions[1], of CVE-2026-2 by ann@example.com, ends on ": true, "CVE-2026-3": false,
+	} {
+		if strings.Contains(out.String(), part) != want {
+			t.Errorf("%q: want %t in\n%s", part, want, out.String())
+		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 // scrapeTimeout bounds the queries of one scrape.
 const scrapeTimeout = 5 * time.Second
 
-// expiringWithin is how long before its end an exception counts as expiring.
-const expiringWithin = 14 * 24 * time.Hour
+// ExpiringWithin is how long before its end an exception counts as expiring.
+const ExpiringWithin = 14 * 24 * time.Hour
 
 // State is read at each scrape.
 type State interface {
@@ -128,7 +128,7 @@ func exceptionState(x policy.Exception, now time.Time) string {
 	switch left := x.Expires.Sub(now); {
 	case left <= 0:
 		return "expired"
-	case left <= expiringWithin:
+	case left <= ExpiringWithin:
 		return "expiring"
 	}
 	return "active"
