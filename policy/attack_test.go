@@ -103,7 +103,7 @@ func everyField(t reflect.Type) any {
 	case t == reflect.TypeFor[policy.Date]():
 		return "2026-12-31"
 	case t == reflect.TypeFor[policy.Threshold]():
-		return "> 1"
+		return "= 1"
 	}
 	switch t.Kind() { //nolint:exhaustive // a policy has no others
 	case reflect.Pointer:

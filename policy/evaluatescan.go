@@ -131,7 +131,7 @@ func (e *evaluation) checkCount(p Platform, i int, c Count) {
 	e.add(Finding{
 		Check: CheckVulnerabilities, Rule: fmt.Sprintf("counts[%d]", i), Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonDenied,
 		Found:    fmt.Sprintf("%d vulnerabilities%s", len(counted), c),
-		Expected: fmt.Sprintf("a number that is not %s", c.Deny),
+		Expected: c.Deny.otherwise(),
 		Remedy:   "upgrade what has a fix and build again; gatekeeper check -o json lists all",
 	})
 }

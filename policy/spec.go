@@ -185,6 +185,14 @@ func (t Threshold) MarshalText() ([]byte, error) { return []byte(t.String()), ni
 // String prints the comparison as people write it.
 func (t Threshold) String() string { return t.operator + " " + strconv.Itoa(t.limit) }
 
+// otherwise says in words what the comparison does not hold for.
+func (t Threshold) otherwise() string {
+	words := map[string]string{
+		">": "at most %d", ">=": "fewer than %d", "=": "another number than %d", "!=": "exactly %d", "<=": "more than %d", "<": "at least %d",
+	}
+	return fmt.Sprintf(words[t.operator], t.limit)
+}
+
 // holds says whether a number is as the comparison says.
 func (t Threshold) holds(n int) bool {
 	switch t.operator {

@@ -157,16 +157,18 @@ func (o ReplayOptions) compare(ctx context.Context, storage config.Storage, c *r
 func (r replayReport) print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d decisions replayed with %s: %d would be different\n", r.Decisions, listed(r.Policies), r.Changed)
+	// A strings.Builder takes everything that is written to it.
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(table, format, args...) }
 	section := func(title string, n int) {
 		if n > 0 {
-			_ = table.Flush() // a strings.Builder takes everything
+			_ = table.Flush()
 			fmt.Fprintf(&b, "\n%s\n", title)
 		}
 	}
 	section("verdicts", len(r.Changes))
 	for _, t := range r.Changes {
-		fmt.Fprintf(table, "  %s → %s\t%d\n", t.Was, t.Becomes, t.Pushes)
+		line("  %s → %s\t%d\n", t.Was, t.Becomes, t.Pushes)
 	}
 	for _, part := range []struct {
 		title string
@@ -178,15 +180,15 @@ func (r replayReport) print(w io.Writer) error {
 			for _, e := range rule.Examples {
 				examples = append(examples, fmt.Sprintf("%s:%s (decision %d)", e.Repository, e.Tag, e.Decision))
 			}
-			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%d in %d repositories\t%s\n", cmp.Or(rule.Policy, "-"), strings.TrimSpace(string(rule.Check)+" "+rule.Rule),
+			line("  %s\t%s\t%s\t%s\t%d in %d repositories\t%s\n", cmp.Or(rule.Policy, "-"), strings.TrimSpace(string(rule.Check)+" "+rule.Rule),
 				rule.Outcome, rule.Reason, rule.Pushes, rule.Repositories, strings.Join(examples, ", "))
 		}
 	}
 	section("repositories", len(r.Repositories))
 	for _, repository := range r.Repositories[:min(len(r.Repositories), shownRepositories)] {
-		fmt.Fprintf(table, "  %s\t%d\n", repository.Repository, repository.Pushes)
+		line("  %s\t%d\n", repository.Repository, repository.Pushes)
 	}
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush()
 	if more := len(r.Repositories) - shownRepositories; more > 0 {
 		fmt.Fprintf(&b, "  and %d more; -o json lists all\n", more)
 	}
