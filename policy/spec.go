@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding"
 	"fmt"
 	"slices"
 	"strconv"
@@ -168,6 +169,10 @@ type Threshold struct {
 	limit    int
 }
 
+// UnmarshalYAML reads the text whatever escapes it is written with, which
+// UnmarshalText is given as they are.
+func (t *Threshold) UnmarshalYAML(decode func(any) error) error { return unmarshalText(decode, t) }
+
 // UnmarshalText reads an operator and a number.
 func (t *Threshold) UnmarshalText(text []byte) error {
 	operator, number, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
@@ -261,6 +266,10 @@ type Promote struct {
 // Duration is a time span that people write as 90s, 10m, 48h, 30d or 2w.
 type Duration time.Duration
 
+// UnmarshalYAML reads the text whatever escapes it is written with, which
+// UnmarshalText is given as they are.
+func (d *Duration) UnmarshalYAML(decode func(any) error) error { return unmarshalText(decode, d) }
+
 // UnmarshalText reads a duration in Prometheus's notation.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := model.ParseDuration(string(text))
@@ -281,6 +290,10 @@ func (d Duration) String() string { return model.Duration(d).String() }
 // RFC 3339.
 type Date struct{ time.Time }
 
+// UnmarshalYAML reads the text whatever escapes it is written with, which
+// UnmarshalText is given as they are.
+func (d *Date) UnmarshalYAML(decode func(any) error) error { return unmarshalText(decode, d) }
+
 // UnmarshalText reads 2026-12-31 or 2026-12-31T23:00:00Z.
 func (d *Date) UnmarshalText(text []byte) error {
 	if day, err := time.Parse(time.DateOnly, string(text)); err == nil {
@@ -293,4 +306,12 @@ func (d *Date) UnmarshalText(text []byte) error {
 	}
 	d.Time = t.UTC()
 	return nil
+}
+
+func unmarshalText(decode func(any) error, into encoding.TextUnmarshaler) error {
+	var text string
+	if err := decode(&text); err != nil {
+		return err
+	}
+	return into.UnmarshalText([]byte(text))
 }
