@@ -239,9 +239,10 @@ func (g *Gate) recordTags(ctx context.Context, d Decision, digest string, to pol
 	return nil
 }
 
-// unfinished says whether something that was approved is not written yet.
+// unfinished says whether something that was approved, and not refused since, is
+// not written yet.
 func (d *Decision) unfinished() bool {
-	return slices.ContainsFunc(d.approved(), func(r policy.Result) bool { return len(d.unwritten(*r.Promotion)) > 0 })
+	return !d.conflicted() && slices.ContainsFunc(d.approved(), func(r policy.Result) bool { return len(d.unwritten(*r.Promotion)) > 0 })
 }
 
 // unwritten lists the tags and channels of a promotion that are not on record

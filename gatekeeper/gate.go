@@ -190,10 +190,11 @@ func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled)
 }
 
 // surfaces says whether an error is worth a record now: at once when only an
-// operator can mend it, else when trying again did not help. While a promotion
-// that was approved waits to be finished, that is what is on record.
+// operator can mend it, else when trying again did not help. While nothing more is
+// known than that a promotion was approved and waits to be finished, that is what
+// is on record.
 func surfaces(p Push, d, last Decision) bool {
-	return (p.Attempt >= surfaceAfter || needsOperator(d)) && !last.unfinished()
+	return (p.Attempt >= surfaceAfter || needsOperator(d)) && (len(d.approved()) > 0 || !last.unfinished())
 }
 
 // needsOperator says whether trying again does not help by itself.

@@ -521,6 +521,43 @@ func TestAnOutageOfEvidenceIsNoDecisionAboutWhatWasApproved(t *testing.T) {
 	}
 }
 
+// What one policy approved is finished though another one, with a destination
+// of its own, cannot decide meanwhile.
+func TestAnApprovedPromotionGoesOnBesideAnError(t *testing.T) {
+	t.Parallel()
+	scanned := strings.NewReplacer("{name: services}", "{name: scanned}", `"{{ .Repository }}"`, `"scanned/{{ .Repository }}"`,
+		"  promote:", "  vulnerabilities: {deny: [{severity: critical}]}\n  promote:").Replace(enforce)
+	w := newWorld(t, enforce, scanned)
+	w.sign("a")
+	w.problem = &policy.Problem{Part: policy.PartVulnerabilities, Reason: "there is no vulnerability database"}
+	p := w.push("team-a/app", "v1", "a")
+	w.fail["copy"] = errOutage
+	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+		t.Fatalf("%v", err)
+	}
+	delete(w.fail, "copy")
+	p.Attempt = 1
+	w.process(p)
+	w.wantGolden(map[string]string{"team-a/app:v1": "a"})
+}
+
+// An outage of evidence shows for what was refused because a tag is taken.
+func TestAnOutageShowsAfterAConflict(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.sign("a")
+	w.sign("b")
+	w.process(w.push("team-a/app", "v1", "a"))
+	p := w.push("team-a/app", "v1", "b")
+	w.process(p)
+	w.fail["signatures"] = errOutage
+	p.Attempt = 5
+	w.process(p)
+	if d := w.last(); d.Verdict != policy.VerdictError {
+		t.Errorf("the last decision is %s", d.Verdict)
+	}
+}
+
 func TestUntaggedManifestsWakeTheirSubject(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

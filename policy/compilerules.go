@@ -76,8 +76,8 @@ func (b *builder) checkVulnerabilities() {
 			b.errorf(path+".after", "it counts from when a fix was published; write fixed: true beside it")
 		}
 		for j, t := range d.Types {
-			if t == "" || strings.ToLower(t) != t {
-				b.errorf(fmt.Sprintf("%s.types[%d]", path, j), "%q; write a package URL type, such as deb, rpm, apk, golang, npm, pypi or maven", t)
+			if !slices.Contains(packageTypes(), t) {
+				b.errorf(fmt.Sprintf("%s.types[%d]", path, j), "%q is no package URL type; write one of %s", t, strings.Join(packageTypes(), ", "))
 			}
 		}
 		b.checkGlobs(path+".packages", d.Packages)
@@ -91,6 +91,15 @@ func (b *builder) checkVulnerabilities() {
 			b.errorf(path+".expires", "missing; write the last day on which the exception applies: 2026-12-31")
 		}
 		b.checkGlobs(path+".repositories", e.Repositories)
+	}
+}
+
+// packageTypes are the package URL types of what catalogues list (package-url
+// specification, PURL-TYPES).
+func packageTypes() []string {
+	return []string{
+		"alpm", "apk", "bitnami", "cargo", "cocoapods", "composer", "conan", "conda", "cran", "deb", "gem", "generic", "github", "golang", "hackage", "hex",
+		"luarocks", "maven", "npm", "nuget", "opam", "otp", "portage", "pub", "pypi", "rpm", "swift", "terraform", "wordpress-plugin",
 	}
 }
 

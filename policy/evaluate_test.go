@@ -304,6 +304,7 @@ func TestDecisions(t *testing.T) {
 		{"an exception and a deadline", strings.Replace(excepted(""), "fixed: true", "fixed: true, after: 14d", 1), fixedAt(dayAge), 0, yes, policy.CheckVulnerabilities, "excused by"},
 		{"likely to be exploited", likely, cve(func(v *policy.Vulnerability) { v.EPSS = 0.1 }), 0, no, policy.CheckVulnerabilities, ""},
 		{"a little less likely", likely, cve(func(v *policy.Vulnerability) { v.EPSS = 0.0999 }), 0, yes, "", ""},
+		{"nobody knows how likely", likely, cve(nil), 0, no, policy.CheckVulnerabilities, "no EPSS score"},
 		{"of a type", "vulnerabilities: {deny: [{severity: low, types: [npm, deb]}]}\n", cve(nil), 0, no, policy.CheckVulnerabilities, ""},
 		{"of another type", "vulnerabilities: {deny: [{severity: low, types: [npm]}]}\n", cve(nil), 0, yes, "", ""},
 		{"in a package", `vulnerabilities: {deny: [{severity: low, packages: ["curl", "open*"]}]}` + "\n", cve(nil), 0, no, policy.CheckVulnerabilities, ""},

@@ -106,6 +106,8 @@ func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
 	case e.now.Before(due):
 		f.Outcome, f.Reason = OutcomeInfo, ReasonGrace
 		f.Found += ", which will be refused from " + due.UTC().Format(time.DateTime) + " on"
+	case deny.EPSS > 0 && v.EPSS == 0:
+		f.Found += "; it has no EPSS score"
 	case deny.After > 0 && !v.fixKnown(e.now):
 		f.Found += "; nobody knows since when there is a fix"
 	case deny.After > 0:
@@ -228,7 +230,8 @@ func (d Deny) denies(v Vulnerability) bool {
 	if d.Fixed != nil && *d.Fixed != (v.FixState == "fixed") {
 		return false
 	}
-	if d.EPSS > 0 && v.EPSS < d.EPSS || d.KnownExploited && !v.KnownExploited {
+	// A score that is missing is no low one.
+	if d.EPSS > 0 && v.EPSS > 0 && v.EPSS < d.EPSS || d.KnownExploited && !v.KnownExploited {
 		return false
 	}
 	return (len(d.Types) == 0 || slices.Contains(d.Types, v.Type)) && (len(d.Packages) == 0 || Globs(d.Packages).Match(v.Package))

@@ -144,7 +144,7 @@ type Deny struct {
 	Fixed          *bool    `yaml:"fixed" json:"fixed,omitempty"`                   // with, or without, a published fix
 	KnownExploited bool     `yaml:"knownExploited" json:"knownExploited,omitempty"` // in a catalogue of exploited vulnerabilities
 	// EPSS is the least probability of being exploited within 30 days, 0 to 1
-	// (FIRST, Exploit Prediction Scoring System).
+	// (FIRST, Exploit Prediction Scoring System); what has no score reaches it.
 	EPSS float64 `yaml:"epss" json:"epss,omitempty"`
 	// After is how long a fix may have been published for: the rule applies
 	// that long after it, and at once when nobody knows since when there is

@@ -86,6 +86,9 @@ func testPolicies(ctx context.Context, o PolicyTestOptions, streams Streams) err
 	if err := errors.Join(errs...); err != nil {
 		return status(StatusUsage, err)
 	}
+	if len(results) == 0 && o.Run != "" {
+		return status(StatusUsage, fmt.Errorf("no case has %q in its name", o.Run))
+	}
 	if len(results) == 0 {
 		return status(StatusUsage, fmt.Errorf("no tests in %s: write some into files whose names end with _test.yaml", strings.Join(o.Locations, ", ")))
 	}

@@ -41,7 +41,7 @@ func TestPolicyTests(t *testing.T) {
 		"a folder":            {PolicyTestOptions{Locations: []string{dir}}, StatusOK, "2 cases: ok"},
 		"a file":              {PolicyTestOptions{Locations: []string{filepath.Join(dir, "services_test.yaml")}}, StatusOK, "2 cases: ok"},
 		"some":                {PolicyTestOptions{Locations: []string{dir}, Run: "uns"}, StatusOK, "1 case: ok"},
-		"none of them":        {PolicyTestOptions{Locations: []string{dir}, Run: "x"}, StatusUsage, "no tests in"},
+		"none of them":        {PolicyTestOptions{Locations: []string{dir}, Run: "x"}, StatusUsage, `no case has "x" in its name`},
 		"elsewhere":           {PolicyTestOptions{Locations: []string{elsewhere}, Policies: dir}, StatusRejected, "FAIL  services: unsigned (" + elsewhere + ":6)\n      the verdict is pending, want promoted\n2 cases: 1 failed"},
 		"as JUnit":            {PolicyTestOptions{Locations: []string{elsewhere}, Policies: dir, Output: outputJUnit}, StatusRejected, `<testsuites tests="2" failures="1">`},
 		"as JSON":             {PolicyTestOptions{Locations: []string{dir}, Output: outputJSON}, StatusOK, `"tests": 2`},

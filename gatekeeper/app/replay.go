@@ -90,6 +90,11 @@ func (o ReplayOptions) policies(ctx context.Context, c *config.Config) (all []*p
 		if err != nil {
 			return nil, nil, err
 		}
+		for _, one := range p {
+			if i := slices.IndexFunc(given, func(g policyfile.Policy) bool { return g.Name() == one.Name() }); i >= 0 {
+				return nil, nil, fmt.Errorf("the policy %s is in %s and in %s; give one of them", one.Name(), given[i].File, one.File)
+			}
+		}
 		given = append(given, p...)
 	}
 	asked := map[string]bool{}

@@ -171,6 +171,7 @@ func TestReplayShowsWhatWouldChange(t *testing.T) {
 		"a scan that nobody made": {app.ReplayOptions{MigrateOptions: base, Locations: []string{candidate(t, strings.Replace(anybody, "  promote:", "  vulnerabilities: {deny: [{severity: high}]}\n  promote:", 1))}}, app.StatusRejected, []string{
 			"promoted → error", "unavailable",
 		}},
+		"one name twice":   {app.ReplayOptions{MigrateOptions: base, Locations: []string{candidate(t, anybody), candidate(t, stricter)}}, app.StatusUsage, []string{"the policy services is in"}},
 		"no configuration": {app.ReplayOptions{MigrateOptions: app.MigrateOptions{Config: config + "x"}}, app.StatusUsage, []string{"no such file"}},
 		"a mistake":        {app.ReplayOptions{MigrateOptions: base, Locations: []string{candidate(t, anybody+"luck: 1\n")}}, app.StatusUsage, []string{"luck"}},
 		"an odd limit":     {app.ReplayOptions{MigrateOptions: base, Since: time.Hour}, app.StatusUsage, []string{"--limit"}},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -99,10 +100,24 @@ func Load(fsys fs.FS, display string, read ReadFile) ([]Policy, error) {
 }
 
 // Files reads what Load parses: the error joins one for each file that cannot
-// be read.
+// be read, and for each whose name says that it holds tests and that holds a
+// policy.
 func Files(fsys fs.FS, display string) ([]File, error) {
-	return files(fsys, display, func(name string) bool { return !isTestFile(name) })
+	policies, err := files(fsys, display, func(name string) bool { return !isTestFile(name) })
+	tests, testErr := files(fsys, display, isTestFile)
+	errs := []error{err, testErr}
+	for _, f := range tests {
+		if isPolicy.Match(f.Data) {
+			errs = append(errs, &strictyaml.Error{
+				File: f.Name, Line: 1, Column: 1, Message: "the file holds a policy, and its name says that it holds tests, which are not in force; rename it",
+			})
+		}
+	}
+	return policies, errors.Join(errs...)
 }
+
+// isPolicy finds a policy in a file that is not parsed.
+var isPolicy = regexp.MustCompile(`(?m)^\s*[{,]?\s*["']?kind["']?\s*:\s*["']?` + policy.Kind + `\b`)
 
 // TestFiles reads the files with tests of policies below a folder: those whose
 // names end with _test.yaml or _test.yml.

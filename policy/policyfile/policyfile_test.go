@@ -141,7 +141,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"a deadline without a fix":   {"{knownExploited: true}", "{severity: high, after: 14d}", "p.yaml:18:33: spec.vulnerabilities.deny[1].after: it counts from when a fix was published; write fixed: true"},
 		"a deadline before the fix":  {"{knownExploited: true}", "{severity: high, fixed: true, after: -14d}", `p.yaml:18:46: spec.vulnerabilities.deny[1].after: "-14d" is no duration`},
 		"no probability":             {"{knownExploited: true}", "{epss: 10}", "p.yaml:18:16: spec.vulnerabilities.deny[1].epss: 10; write a probability"},
-		"a type in capitals":         {"{knownExploited: true}", "{severity: high, types: [Debian]}", `p.yaml:18:34: spec.vulnerabilities.deny[1].types[0]: "Debian"; write a package URL type`},
+		"a type in capitals":         {"{knownExploited: true}", "{severity: high, types: [Debian]}", `p.yaml:18:34: spec.vulnerabilities.deny[1].types[0]: "Debian" is no package URL type; write one of alpm`},
 		"a broken glob":              {"{knownExploited: true}", `{severity: high, packages: ["a["]}`, "p.yaml:18:37: spec.vulnerabilities.deny[1].packages[0]"},
 		"a count without a number":   {"    exceptions:", "    counts: [{severity: high}]\n    exceptions:", "p.yaml:19:15: spec.vulnerabilities.counts[0].deny: missing; write which numbers are refused"},
 		"a count of no severity":     {"    exceptions:", "    counts: [{severity: grave, deny: \"> 1\"}]\n    exceptions:", "p.yaml:19:25: spec.vulnerabilities.counts[0].severity"},

@@ -1,10 +1,10 @@
 package policytest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -15,14 +15,16 @@ import (
 // evidence is what a case is about: what nobody has to write, the file's, and
 // the case's own.
 func evidence(c *policy.Compiled, now time.Time, base, own map[string]any) (*policy.Evidence, error) {
-	text, err := json.Marshal(merge(merge(anything(c, now), base), own))
+	all := merge(merge(anything(c, now), base), own)
+	if err := checkKeys(all, reflect.TypeFor[policy.Evidence]()); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(all)
 	if err != nil {
 		return nil, fmt.Errorf("it cannot be written as JSON: %w", err)
 	}
 	var ev policy.Evidence
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&ev); err != nil {
+	if err := json.Unmarshal(text, &ev); err != nil {
 		return nil, fmt.Errorf("it is not understood: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	for i := range ev.Signatures {
@@ -38,6 +40,44 @@ func evidence(c *policy.Compiled, now time.Time, base, own map[string]any) (*pol
 		}
 	}
 	return &ev, nil
+}
+
+// checkKeys refuses keys that evidence does not have. encoding/json would take
+// them in any case of letters, and one for another.
+func checkKeys(value any, t reflect.Type) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		if t.Kind() != reflect.Struct {
+			return nil // labels and the like; what is no mapping at all is refused later
+		}
+		known := map[string]reflect.Type{}
+		for field := range t.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			known[name] = field.Type
+		}
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			inner, ok := known[key]
+			if !ok {
+				return fmt.Errorf("unknown key %q; known here: %s", key, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			}
+			if err := checkKeys(value[key], inner); err != nil {
+				return err
+			}
+		}
+	case []any:
+		if t.Kind() != reflect.Slice {
+			return nil
+		}
+		for _, one := range value {
+			if err := checkKeys(one, t.Elem()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // anything is the evidence of an image that nothing is said about: one that the

@@ -17,7 +17,7 @@ const (
 	// maxFed is how many pushes share a feeding: on SQLite it keeps accepted
 	// pushes waiting.
 	maxFed = 250
-	// maxHungry bounds what a process remembers; the rest is for sweep.
+	// maxHungry bounds what a process remembers; the oldest are for sweep then.
 	maxHungry = 100_000
 	// feedTimeout bounds one feeding.
 	feedTimeout = 10 * time.Second
@@ -51,9 +51,8 @@ func (f *feeder) add(pushes []int64) {
 		return
 	}
 	f.mu.Lock()
-	if room := maxHungry - len(f.pushes); room > 0 {
-		f.pushes = append(f.pushes, pushes[:min(room, len(pushes))]...)
-	}
+	f.pushes = append(f.pushes, pushes...)
+	f.pushes = f.pushes[max(0, len(f.pushes)-maxHungry):]
 	f.mu.Unlock()
 	select {
 	case f.more <- struct{}{}:
@@ -61,20 +60,28 @@ func (f *feeder) add(pushes []int64) {
 	}
 }
 
-// first returns the pushes that are next.
-func (f *feeder) first() []int64 {
+func (f *feeder) waiting() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Clone(f.pushes[:min(maxFed, len(f.pushes))])
+	return len(f.pushes)
 }
 
-// done forgets the first n.
-func (f *feeder) done(n int) {
+// next takes the pushes that are next: the oldest and, while many wait, the
+// newest as well, so that what was just pushed does not wait for all of them.
+func (f *feeder) next() []int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.pushes = f.pushes[n:]; len(f.pushes) == 0 {
+	n := len(f.pushes)
+	oldest := min(n, maxFed)
+	if n > maxFed {
+		oldest = maxFed / 2
+	}
+	newest := min(n-oldest, maxFed-oldest)
+	taken := slices.Concat(f.pushes[:oldest], f.pushes[n-newest:])
+	if f.pushes = f.pushes[oldest : n-newest]; len(f.pushes) == 0 {
 		f.pushes = nil
 	}
+	return taken
 }
 
 // keepFed queues jobs for accepted pushes, until ctx ends.
@@ -87,36 +94,50 @@ func (j *Journal) keepFed(ctx context.Context) {
 		}
 		if err := j.feed(ctx); err != nil && ctx.Err() == nil {
 			j.deps.Log.WarnContext(ctx, "jobs for accepted pushes cannot be queued yet", slog.Any("error", err))
-			j.feeder.again()
 			_ = pause(ctx, startPause) // its end is seen above
 		}
 	}
 }
 
-// again has the feeder look at what it could not do.
-func (f *feeder) again() {
-	select {
-	case f.more <- struct{}{}:
-	default:
+// feed queues jobs for what was accepted in this process, in rounds, until there
+// is nothing left.
+func (j *Journal) feed(ctx context.Context) error {
+	for {
+		began := time.Now() //nolint:forbidigo // the monotonic clock
+		fed, err := j.feedSome(ctx)
+		if err != nil || fed == 0 {
+			return err
+		}
+		if err := pause(ctx, feedPause(fed, time.Since(began))); err != nil {
+			return err
+		}
 	}
 }
 
-// feed queues jobs for what was accepted in this process.
-func (j *Journal) feed(ctx context.Context) error {
-	for {
-		pushes := j.feeder.first()
-		if len(pushes) == 0 {
-			return nil
-		}
-		began := time.Now() //nolint:forbidigo // the monotonic clock
-		if err := j.queueNew(ctx, pushes); err != nil {
+// feedWaiting queues jobs for what is waiting now, and not for what comes
+// meanwhile.
+func (j *Journal) feedWaiting(ctx context.Context) error {
+	for left := j.feeder.waiting(); left > 0; {
+		fed, err := j.feedSome(ctx)
+		if err != nil || fed == 0 {
 			return err
 		}
-		j.feeder.done(len(pushes))
-		if err := pause(ctx, feedPause(len(pushes), time.Since(began))); err != nil {
-			return err
-		}
+		left -= fed
 	}
+	return nil
+}
+
+// feedSome is one round. It returns how many pushes were in it.
+func (j *Journal) feedSome(ctx context.Context) (int, error) {
+	pushes := j.feeder.next()
+	if len(pushes) == 0 {
+		return 0, nil
+	}
+	if err := j.queueNew(ctx, pushes); err != nil {
+		j.feeder.add(pushes)
+		return 0, err
+	}
+	return len(pushes), nil
 }
 
 // queueNew queues jobs for those of the pushes that have none yet.

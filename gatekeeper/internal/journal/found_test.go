@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -64,6 +65,41 @@ func TestALateNotificationOfWhatWasFound(t *testing.T) {
 			// It was pushed once more, and that was overtaken as well.
 			if r := accept(t, j, event("v1", digest("a"), "once more", now.Add(-90*time.Minute))); r.Accepted != 1 {
 				t.Errorf("another push of the same: %+v", r)
+			}
+		})
+	}
+}
+
+// The same, when what overtakes it comes in the same notification, and for many
+// at once.
+func TestManyLateNotificationsOfWhatWasFound(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, now := e.openNew(t), time.Now()
+			var found, reported, late []notifications.Push
+			for i := range 50 {
+				tag := fmt.Sprintf("v%d", i)
+				found = append(found, event(tag, digest("a"), "", now.Add(-time.Hour)))
+				next := event(tag, digest("b"), "next "+tag, now.Add(-time.Minute))
+				own := event(tag, digest("a"), "own "+tag, now.Add(-2*time.Hour))
+				if i%2 == 0 {
+					reported = append(reported, next, own)
+					continue
+				}
+				reported, late = append(reported, next), append(late, own)
+			}
+			if missed, err := j.Reconcile(t.Context(), found); err != nil || missed != 50 {
+				t.Fatalf("%d, %v", missed, err)
+			}
+			if r := accept(t, j, reported...); r.Accepted != 50 || r.Duplicates != 25 {
+				t.Errorf("in the same notification: %+v", r)
+			}
+			for range 2 {
+				if r := accept(t, j, late...); r.Duplicates != 25 {
+					t.Errorf("later: %+v", r)
+				}
 			}
 		})
 	}

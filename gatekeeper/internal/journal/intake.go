@@ -3,9 +3,8 @@ package journal
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,6 +24,9 @@ type intake struct {
 
 	now    time.Time
 	known  []knownPush
+	before map[int64]int64 // of pushes that were found: when what they replaced was pushed
+	found  map[int]int64   // of late notifications: the push that was found before
+	noted  map[int64]noted // what is to be changed of pushes that were known
 	newest map[tagKey]*newestPush
 	events map[eventKey]bool
 	fresh  []freshPush
@@ -35,6 +37,12 @@ type (
 	tagKey   struct{ source, repository, tag string }
 	eventKey struct{ source, id string }
 )
+
+// noted is what became known of a push.
+type noted struct {
+	eventID string
+	orderAt int64
+}
 
 // freshPush is one that is stored.
 type freshPush struct {
@@ -59,11 +67,7 @@ func (in *intake) take(ctx context.Context) ([]notifications.Receipt, error) {
 	i := 0
 	for group, n := range in.groups {
 		for range n {
-			isNew, err := in.decide(ctx, i)
-			if err != nil {
-				return nil, err
-			}
-			if isNew {
+			if in.decide(i) {
 				receipts[group].Accepted++
 			} else {
 				receipts[group].Duplicates++
@@ -80,7 +84,7 @@ func (in *intake) look(ctx context.Context) (err error) {
 	if in.known, err = in.journal.lookUp(ctx, in.tx, in.pushes); err != nil {
 		return err
 	}
-	in.newest, in.events = map[tagKey]*newestPush{}, map[eventKey]bool{}
+	in.newest, in.events, in.noted = map[tagKey]*newestPush{}, map[eventKey]bool{}, map[int64]noted{}
 	for i, p := range in.pushes {
 		k := in.known[i]
 		in.newest[tagKey{p.Source, p.Repository, p.Tag}] = &k.newest
@@ -88,25 +92,88 @@ func (in *intake) look(ctx context.Context) (err error) {
 			in.events[eventKey{p.Source, p.EventID}] = true
 		}
 	}
+	if err := in.lookBefore(ctx); err != nil {
+		return err
+	}
+	return in.lookFound(ctx)
+}
+
+// lookBefore asks for those that may be put in order anew by their notification,
+// when the pushes of their tags were pushed that were known before them.
+func (in *intake) lookBefore(ctx context.Context) error {
+	var ids []int64
+	for i, p := range in.pushes {
+		if n := in.known[i].newest; n.there && n.eventID == "" && p.EventID != "" && p.Digest == n.digest {
+			ids = append(ids, n.id)
+		}
+	}
+	in.before = map[int64]int64{}
+	if len(ids) == 0 {
+		return nil
+	}
+	slices.Sort(ids)
+	table, args := in.journal.engine.table(columns{slices.Compact(ids)})
+	err := in.tx.each(ctx, `
+		SELECT p.id, max(q.order_at) FROM `+table+` JOIN pushes p ON p.id = v.column1
+		JOIN pushes q ON q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id < p.id GROUP BY p.id`, args, func(r row) error {
+		var id, at int64
+		err := r.Scan(&id, &at)
+		in.before[id] = at
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for what %d pushes replaced: %w", len(ids), err)
+	}
+	return nil
+}
+
+// lookFound asks for notifications that come after the next push of their tag,
+// which push was found by looking at the registry before they came.
+func (in *intake) lookFound(ctx context.Context) error {
+	var at, times []int64
+	var source, repository, tag, digest []string
+	for i, p := range in.pushes {
+		n := in.known[i].newest
+		if late := p.EventID != "" && p.Tag != "" && p.Digest != "" && n.there && n.digest != p.Digest && in.orderAt(p, n) < n.orderAt; !late {
+			continue
+		}
+		at, times = append(at, int64(i)), append(times, in.orderAt(p, n))
+		source, repository, tag, digest = append(source, p.Source), append(repository, p.Repository), append(tag, p.Tag), append(digest, p.Digest)
+	}
+	in.found = map[int]int64{}
+	if len(at) == 0 {
+		return nil
+	}
+	table, args := in.journal.engine.table(columns{at, source, repository, tag, digest, times})
+	err := in.tx.each(ctx, `
+		SELECT v.column1, min(p.id) FROM `+table+` JOIN pushes p ON p.source = v.column2 AND p.repository = v.column3 AND p.digest = v.column5
+		WHERE p.tag = v.column4 AND p.event_id = '' AND p.received_at >= v.column6 GROUP BY v.column1`, args, func(r row) error {
+		var i, id int64
+		err := r.Scan(&i, &id)
+		in.found[int(i)] = id
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for who found %d pushes before their notifications: %w", len(at), err)
+	}
 	return nil
 }
 
 // decide says whether a push is new, and remembers it for those after it.
-func (in *intake) decide(ctx context.Context, i int) (isNew bool, err error) {
+func (in *intake) decide(i int) (isNew bool) {
 	p := in.pushes[i]
 	newest := in.newest[tagKey{p.Source, p.Repository, p.Tag}]
 	event := eventKey{p.Source, p.EventID}
 	if p.EventID != "" && in.events[event] {
-		return false, nil
+		return false
 	}
 	f := freshPush{push: p, orderAt: in.orderAt(p, *newest)}
 	if newest.says(p) {
-		return false, in.adopt(ctx, newest, f)
+		in.adopt(newest, f)
+		return false
 	}
-	if f.orderAt < newest.orderAt && p.EventID != "" && p.Digest != "" && p.Tag != "" {
-		if found, err := in.found(ctx, f); found || err != nil {
-			return false, err
-		}
+	if in.wasFound(i, f) {
+		return false
 	}
 	if p.EventID != "" {
 		in.events[event] = true
@@ -125,7 +192,7 @@ func (in *intake) decide(ctx context.Context, i int) (isNew bool, err error) {
 		}
 	}
 	in.fresh = append(in.fresh, f)
-	return true, nil
+	return true
 }
 
 // orderAt is what a push is put in order by. The registry's clock tells, but it
@@ -140,66 +207,64 @@ func (in *intake) orderAt(p notifications.Push, newest newestPush) int64 {
 
 // adopt notes that the newest push of a tag was reported again: under an event
 // of its own when it was found by looking at the registry.
-func (in *intake) adopt(ctx context.Context, newest *newestPush, f freshPush) error {
+func (in *intake) adopt(newest *newestPush, f freshPush) {
 	changes := newest.eventID == "" && f.push.EventID != "" || f.orderAt > newest.orderAt
 	if newest.id == 0 || !changes {
-		return nil
+		return
 	}
 	if newest.eventID == "" && !f.push.Time.IsZero() && f.orderAt < newest.orderAt {
 		// Now it is known when it was pushed; but not before what it was seen
 		// to have replaced, whatever the registry's clock says of that.
-		before, err := in.before(ctx, newest.id)
-		if err != nil {
-			return err
-		}
-		newest.orderAt = max(f.orderAt, before)
+		newest.orderAt = max(f.orderAt, in.before[newest.id])
 	}
 	newest.eventID, newest.orderAt = cmp.Or(newest.eventID, f.push.EventID), max(newest.orderAt, f.orderAt)
-	err := in.tx.exec(ctx, "UPDATE pushes SET event_id = ?, order_at = ? WHERE id = ?", newest.eventID, newest.orderAt, newest.id)
-	if err != nil {
-		return fmt.Errorf("note the event of push %d: %w", newest.id, err)
-	}
+	in.noted[newest.id] = noted{newest.eventID, newest.orderAt}
 	if f.push.EventID != "" && newest.eventID == f.push.EventID {
 		in.events[eventKey{f.push.Source, f.push.EventID}] = true
+	}
+}
+
+// wasFound says whether a late notification is about a push that was found by
+// looking at the registry, and was overtaken since. It notes the event then.
+func (in *intake) wasFound(i int, f freshPush) bool {
+	id, orderAt := in.found[i], int64(0)
+	// What was the newest when this began may have been overtaken by another of
+	// the same notification.
+	if n := in.known[i].newest; id == 0 && n.eventID == "" && n.says(f.push) {
+		id, orderAt = n.id, n.orderAt
+	}
+	if _, taken := in.noted[id]; id == 0 || taken {
+		return false
+	}
+	in.noted[id] = noted{f.push.EventID, orderAt}
+	in.events[eventKey{f.push.Source, f.push.EventID}] = true
+	return true
+}
+
+// note writes what became known of pushes that were known.
+func (in *intake) note(ctx context.Context) error {
+	if len(in.noted) == 0 {
+		return nil
+	}
+	ids := slices.Sorted(maps.Keys(in.noted))
+	events, orders := make([]string, len(ids)), make([]int64, len(ids))
+	for i, id := range ids {
+		events[i], orders[i] = in.noted[id].eventID, in.noted[id].orderAt
+	}
+	table, args := in.journal.engine.table(columns{ids, events, orders})
+	err := in.tx.exec(ctx, "UPDATE pushes SET event_id = v.column2, order_at = CASE WHEN v.column3 = 0 THEN order_at ELSE v.column3 END FROM "+
+		table+" WHERE pushes.id = v.column1", args...)
+	if err != nil {
+		return fmt.Errorf("note the events of %d pushes: %w", len(ids), err)
 	}
 	return nil
 }
 
-// before is when the pushes of a tag were pushed that were known before one of
-// them was.
-func (in *intake) before(ctx context.Context, push int64) (orderAt int64, err error) {
-	err = in.tx.row(ctx, `
-		SELECT coalesce(max(q.order_at), 0) FROM pushes p JOIN pushes q ON q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND q.id < p.id
-		WHERE p.id = ?`, push).Scan(&orderAt)
-	if err != nil {
-		return 0, fmt.Errorf("look for what push %d replaced: %w", push, err)
-	}
-	return orderAt, nil
-}
-
-// found says whether a late notification is about a push that was found by
-// looking at the registry, and was overtaken since. It notes the event then.
-func (in *intake) found(ctx context.Context, f freshPush) (bool, error) {
-	p := f.push
-	var id int64
-	err := in.tx.row(ctx, `
-		SELECT id FROM pushes WHERE source = ? AND repository = ? AND digest = ? AND tag = ? AND event_id = '' AND received_at >= ?
-		ORDER BY order_at, id LIMIT 1`, p.Source, p.Repository, p.Digest, p.Tag, f.orderAt).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err == nil {
-		in.events[eventKey{p.Source, p.EventID}] = true
-		err = in.tx.exec(ctx, "UPDATE pushes SET event_id = ? WHERE id = ?", p.EventID, id)
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for who found %s:%s before its notification: %w", p.Repository, p.Tag, err)
-	}
-	return true, nil
-}
-
 // store writes the new pushes and what follows from them.
 func (in *intake) store(ctx context.Context) error {
+	if err := in.note(ctx); err != nil {
+		return err
+	}
 	if len(in.fresh) == 0 {
 		return nil
 	}

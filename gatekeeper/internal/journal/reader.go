@@ -2,9 +2,9 @@ package journal
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -74,7 +74,14 @@ func (r *Reader) openPostgres(ctx context.Context, location string, o options) e
 		return err
 	}
 	config = few(config, 1)
-	config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	settle := config.AfterConnect
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		if err := settle(ctx, c); err != nil {
+			return err
+		}
+		_, err := c.Exec(ctx, "SET default_transaction_read_only = on")
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return err
@@ -146,21 +153,45 @@ func (k kept) Scan(dest ...any) error {
 	return nil
 }
 
+// readerPage is how many decisions are read at a time.
+const readerPage = 200
+
 // Last reads, of each push that was judged by evidence since a moment, the last
 // such decision, the newest first, and no more than a limit.
 func (r *Reader) Last(ctx context.Context, since time.Time, limit int, each func(Recorded) error) error {
-	err := r.db.each(ctx, `
-		SELECT d.id, d.body, e.body FROM decisions d JOIN evidence e ON e.hash = d.evidence
-		WHERE d.decided_at >= ? AND NOT EXISTS (SELECT 1 FROM decisions n WHERE n.push_id = d.push_id AND n.id > d.id AND n.evidence IS NOT NULL)
-		ORDER BY d.id DESC LIMIT ?`, []any{since.UnixNano(), limit}, func(row row) error {
-		kept := Recorded{unzip: r.unzip}
-		if err := row.Scan(&kept.id, &kept.body, &kept.evidence); err != nil {
-			return err
+	for before := int64(math.MaxInt64); limit > 0; {
+		page, at, err := r.page(ctx, before, min(limit, readerPage))
+		if err != nil {
+			return fmt.Errorf("read what was decided: %w", explainServer(err))
 		}
-		return each(kept)
-	})
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("read what was decided: %w", explainServer(err))
+		recent := 0
+		for i, recorded := range page {
+			before = recorded.id
+			if at[i] < since.UnixNano() {
+				continue
+			}
+			recent++
+			limit--
+			if err := each(recorded); err != nil {
+				return err
+			}
+		}
+		if recent == 0 {
+			return nil // numbers follow the clock, but for a moment
+		}
 	}
 	return nil
+}
+
+func (r *Reader) page(ctx context.Context, before int64, n int) (page []Recorded, at []int64, err error) {
+	err = r.db.each(ctx, `
+		SELECT d.id, d.decided_at, d.body, e.body FROM decisions d JOIN evidence e ON e.hash = d.evidence
+		WHERE d.id < ? AND NOT EXISTS (SELECT 1 FROM decisions n WHERE n.push_id = d.push_id AND n.id > d.id AND n.evidence IS NOT NULL)
+		ORDER BY d.id DESC LIMIT ?`, []any{before, n}, func(row row) error {
+		kept, decided := Recorded{unzip: r.unzip}, int64(0)
+		err := row.Scan(&kept.id, &decided, &kept.body, &kept.evidence)
+		page, at = append(page, kept), append(at, decided)
+		return err
+	})
+	return page, at, err
 }

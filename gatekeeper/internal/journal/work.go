@@ -51,7 +51,7 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 	wg.Go(func() { j.replica.stayAlive(living) })
 	wg.Go(func() { j.keepTidy(living) })
 	wg.Go(func() { j.keepRight(living) })
-	if err := j.feed(ctx); err != nil && ctx.Err() == nil {
+	if err := j.feedWaiting(ctx); err != nil && ctx.Err() == nil {
 		j.deps.Log.WarnContext(ctx, "jobs for accepted pushes cannot be queued yet", slog.Any("error", err))
 	}
 	wg.Go(func() { j.keepFed(living) })
@@ -72,7 +72,7 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 	}
 	feeding, cancelFeed := context.WithTimeout(detached, beatTimeout)
 	defer cancelFeed()
-	if err := j.feed(feeding); err != nil {
+	if err := j.feedWaiting(feeding); err != nil {
 		j.deps.Log.InfoContext(ctx, "some accepted pushes have no jobs yet; other processes or the next start queue them", slog.Any("reason", err))
 	}
 	return nil
