@@ -103,8 +103,8 @@ func TestWhoWasTakenForDeadHasNoSay(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "UPDATE river_job SET attempted_by = '{dead}' WHERE state = 'running'"); err != nil {
 		t.Fatal(err)
 	}
-	_, other := open2() // the first one is busy
-	alive := other.next(t)
+	_, other := open2()
+	alive := nextOf(t, p, other) // who took it up first
 	if alive.push.ID != dead.push.ID {
 		t.Fatalf("%+v", alive.push)
 	}

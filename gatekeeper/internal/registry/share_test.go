@@ -38,7 +38,7 @@ func TestReplicasShareTheLimits(t *testing.T) {
 	}{
 		"one":                        {nil, 8, 9 * time.Second, 12 * time.Second}, // 100 requests, of which 8 at once and 10 a second
 		"two":                        {[]int{2}, 4, 19 * time.Second, 22 * time.Second},
-		"more than requests":         {[]int{20}, 1, 198 * time.Second, 202 * time.Second},
+		"more than requests":         {[]int{20}, 1, 198 * time.Second, 204 * time.Second}, // the last ones may come together
 		"one again":                  {[]int{5, 1}, 8, 9 * time.Second, 12 * time.Second},
 		"none, which there never is": {[]int{0}, 8, 9 * time.Second, 12 * time.Second},
 	} {
