@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,11 +41,14 @@ func rejected() gatekeeper.Decision {
 
 // record is a journal with one decision.
 type record struct {
+	mu    sync.Mutex
 	query gatekeeper.DecisionQuery
 	err   error
 }
 
 func (r *record) Decisions(_ context.Context, q gatekeeper.DecisionQuery) ([]gatekeeper.Decision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.query = q
 	return []gatekeeper.Decision{rejected()}, r.err
 }
