@@ -86,10 +86,13 @@ func Start(ctx context.Context, opts Options) (_ *Registry, err error) {
 // Addr is the registry's host and port.
 func (r *Registry) Addr() string { return r.addr }
 
-// Close stops the registry; requests under way have until ctx ends.
+// Close stops the registry; requests under way have until ctx ends, and are cut
+// off then, as are connections that nothing was sent over.
 func (r *Registry) Close(ctx context.Context) error {
 	shutdown := r.server.Shutdown(ctx)
-	if shutdown != nil {
+	if errors.Is(shutdown, context.DeadlineExceeded) {
+		shutdown = r.server.Close()
+	} else if shutdown != nil {
 		shutdown = errors.Join(shutdown, r.server.Close())
 	}
 	served := <-r.served
