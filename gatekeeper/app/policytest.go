@@ -15,6 +15,7 @@ import (
 
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policytest"
+	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
 )
 
 // outputJUnit is the format that CI systems read.
@@ -120,7 +121,7 @@ func (o PolicyTestOptions) test(ctx context.Context, location string) ([]policyt
 	} else {
 		beside = filepath.Dir(location)
 		var data []byte
-		data, err = fs.ReadFile(os.DirFS(beside), filepath.Base(location))
+		data, err = readTests(location)
 		files = []policyfile.File{{Name: location, Data: data}}
 	}
 	if err != nil {
@@ -140,6 +141,16 @@ func (o PolicyTestOptions) test(ctx context.Context, location string) ([]policyt
 		results, errs = append(results, r...), append(errs, err)
 	}
 	return results, errors.Join(errs...)
+}
+
+// readTests reads one byte more than is allowed, so that too much is refused.
+func readTests(file string) (_ []byte, err error) {
+	f, err := os.Open(filepath.Clean(file))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(io.LimitReader(f, strictyaml.MaxSize+1))
 }
 
 func (o PolicyTestOptions) testFile(f policyfile.File, policies []policyfile.Policy) ([]policytest.Result, error) {

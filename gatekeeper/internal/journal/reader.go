@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"strings"
@@ -43,8 +44,11 @@ func OpenReader(ctx context.Context, location string, password func() (string, e
 	if !ok {
 		return nil, errors.New("the storage's URL is not understood")
 	}
-	if _, err := os.Stat(path); err != nil {
+	switch _, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("nothing is kept there yet: %w", err)
+	case err != nil:
+		return nil, inFile(path, err)
 	}
 	if err := r.openSQLite(ctx, path); err != nil {
 		return nil, inFile(path, err)
