@@ -147,7 +147,7 @@ func (g *Gate) wakeSubject(ctx context.Context, p Push) (Progress, error) {
 // changes meanwhile is then noticed later, at worst once too often.
 func (g *Gate) judge(ctx context.Context, p Push) (Progress, error) {
 	matching := g.matching(p)
-	by := g.judgedBy(ctx, matching)
+	by := g.judgedBy(ctx, matching, p.Repository)
 	progress, err := g.judgeBy(ctx, p, matching)
 	progress.JudgedBy = by
 	return progress, err

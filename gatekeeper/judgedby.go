@@ -18,25 +18,25 @@ const byNoPolicy = "no policy"
 const judgedByBytes = 16
 
 // JudgedBy names what a push is judged by: the policies that match it, with
-// their keys and exceptions, and what the trust roots hold that these name. A
+// their keys, their lists and the exceptions for its repository, and what the trust roots hold that these name. A
 // push that was judged by something else has to be judged again. The name is
 // the same whatever the order of policies, and after a restart. It is empty
 // when a trust root cannot be read: nobody knows what it would be judged by.
 func JudgedBy(policies []*policy.Compiled, source, repository, tag string, trustRoot func(name string) (fingerprint string, err error)) string {
-	return judgedBy(matching(policies, source, repository, tag), trustRoot)
+	return judgedBy(matching(policies, source, repository, tag), repository, trustRoot)
 }
 
-func (g *Gate) judgedBy(ctx context.Context, matching []*policy.Compiled) string {
-	return judgedBy(matching, func(name string) (string, error) { return g.TrustRoots.Fingerprint(ctx, name) })
+func (g *Gate) judgedBy(ctx context.Context, matching []*policy.Compiled, repository string) string {
+	return judgedBy(matching, repository, func(name string) (string, error) { return g.TrustRoots.Fingerprint(ctx, name) })
 }
 
-func judgedBy(matching []*policy.Compiled, trustRoot func(name string) (string, error)) string {
+func judgedBy(matching []*policy.Compiled, repository string, trustRoot func(name string) (string, error)) string {
 	if len(matching) == 0 {
 		return byNoPolicy
 	}
 	var parts []string
 	for _, c := range matching {
-		parts = append(parts, fmt.Sprintf("policy %q %q", c.Name(), c.Fingerprint()))
+		parts = append(parts, fmt.Sprintf("policy %q %q", c.Name(), c.FingerprintFor(repository)))
 		for _, name := range c.TrustRoots() {
 			fingerprint, err := trustRoot(name)
 			if err != nil {

@@ -34,7 +34,7 @@ func unansweredPause(attempt int) time.Duration {
 // What became of the tag in staging has no say.
 func (g *Gate) reverify(ctx context.Context, p Push) (Progress, error) {
 	matching := g.matching(p)
-	progress := Progress{Verdict: policy.VerdictPromoted, JudgedBy: g.judgedBy(ctx, matching)}
+	progress := Progress{Verdict: policy.VerdictPromoted, JudgedBy: g.judgedBy(ctx, matching, p.Repository)}
 	d, err := g.decide(ctx, p, matching)
 	switch {
 	case ctx.Err() != nil:

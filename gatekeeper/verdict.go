@@ -175,7 +175,8 @@ func sameResults(a, b []policy.Result) bool {
 		return false
 	}
 	for i := range a {
-		if a[i].Policy != b[i].Policy || a[i].Fingerprint != b[i].Fingerprint || a[i].Verdict != b[i].Verdict {
+		if a[i].Policy != b[i].Policy || a[i].Fingerprint != b[i].Fingerprint || a[i].Verdict != b[i].Verdict ||
+			!slices.Equal(a[i].Exceptions, b[i].Exceptions) {
 			return false
 		}
 	}

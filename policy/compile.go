@@ -1,9 +1,6 @@
 package policy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -32,22 +29,31 @@ func (e *FieldError) Error() string { return e.Path + ": " + e.Message }
 // Compiled is a policy that was found sound and made ready. It is safe for
 // concurrent use.
 type Compiled struct {
-	policy       Policy
-	fingerprint  string
-	authorities  []Authority
-	signers      map[string]group // by the name of an authority or a signature rule
-	attestations []*expression    // by index; nil when there is none
-	rules        []*expression
-	labels       map[string]*regexp.Regexp
-	systems      []systemRange
-	repository   *template.Template
-	tags         []*template.Template
-	channels     []*template.Template
+	policy      Policy
+	fingerprint string
+	// withoutExceptions is the fingerprint of the rest, see FingerprintFor.
+	withoutExceptions string
+	lists             Lists // that the policy names
+	exceptions        []GrantedException
+	recommended       map[packageName][]recommendation
+	authorities       []Authority
+	signers           map[string]group // by the name of an authority or a signature rule
+	attestations      []*expression    // by index; nil when there is none
+	rules             []*expression
+	labels            map[string]*regexp.Regexp
+	systems           []systemRange
+	repository        *template.Template
+	tags              []*template.Template
+	channels          []*template.Template
 }
 
-// Compile checks a policy, whose keys are filled in, and makes it ready. The
-// error joins a *FieldError for each mistake.
-func Compile(p Policy) (*Compiled, error) {
+// Compile checks a policy that names no list, as CompileWith does.
+func Compile(p Policy) (*Compiled, error) { return CompileWith(p, Lists{}) }
+
+// CompileWith checks a policy, whose keys are filled in, and makes it ready with
+// those of the lists that it names; Check found no mistake in them. The error
+// joins a *FieldError for each mistake.
+func CompileWith(p Policy, lists Lists) (*Compiled, error) {
 	applyDefaults(&p)
 	c := &Compiled{policy: p, signers: map[string]group{}, labels: map[string]*regexp.Regexp{}}
 	b := &builder{c: c}
@@ -57,6 +63,7 @@ func Compile(p Policy) (*Compiled, error) {
 	b.compileSignatures()
 	b.compileAttestations()
 	b.checkVulnerabilities()
+	b.resolveLists(lists)
 	b.compilePatchLevel()
 	b.compileRules()
 	b.checkSBOM()
@@ -64,13 +71,7 @@ func Compile(p Policy) (*Compiled, error) {
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
-	text, err := json.Marshal(p)
-	if err != nil {
-		return nil, fmt.Errorf("fingerprint policy %s: %w", p.Metadata.Name, err)
-	}
-	sum := sha256.Sum256(text)
-	c.fingerprint = "sha256:" + hex.EncodeToString(sum[:])
-	return c, nil
+	return c, c.fingerprints()
 }
 
 func applyDefaults(p *Policy) {
@@ -99,7 +100,7 @@ func (c *Compiled) Mode() Mode { return c.policy.Spec.Mode }
 // Spec is what the policy says, defaults filled in.
 func (c *Compiled) Spec() Spec { return c.policy.Spec }
 
-// Fingerprint is the SHA-256 of the policy and the keys it names.
+// Fingerprint is the SHA-256 of the policy and the keys and lists it names.
 func (c *Compiled) Fingerprint() string { return c.fingerprint }
 
 // Authorities lists the authorities that the policy names, each once.
@@ -120,7 +121,7 @@ func (c *Compiled) TrustRoots() []string {
 // NeedsScan says whether judging needs a look inside the layers.
 func (c *Compiled) NeedsScan() bool {
 	s := c.policy.Spec
-	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || len(s.PatchLevel.Packages) > 0 {
+	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || len(s.PatchLevel.Packages) > 0 || s.PatchLevel.Versions != nil {
 		return true
 	}
 	return slices.ContainsFunc(c.rules, func(e *expression) bool { return e.needsScan })
@@ -163,9 +164,7 @@ func (b *builder) checkHead() {
 	if p.Kind != Kind {
 		b.errorf("$.kind", "%q; write %s", p.Kind, Kind)
 	}
-	if !regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`).MatchString(p.Metadata.Name) {
-		b.errorf("$.metadata.name", "%q; write a name of lower-case letters, digits, dots and dashes, at most 63 long", p.Metadata.Name)
-	}
+	b.checkName(p.Metadata.Name)
 	if p.Spec.Mode != ModeEnforce && p.Spec.Mode != ModeAudit {
 		b.errorf("$.spec.mode", "%q; write enforce or audit", p.Spec.Mode)
 	}
@@ -180,7 +179,7 @@ func (b *builder) checkHead() {
 }
 
 func (p PatchLevel) empty() bool {
-	return p.MaxAge == 0 && p.OperatingSystems == nil && len(p.Packages) == 0 && len(p.Labels) == 0
+	return p.MaxAge == 0 && p.OperatingSystems == nil && len(p.Packages) == 0 && p.Versions == nil && len(p.Labels) == 0
 }
 
 func (b *builder) checkMatch() {

@@ -82,8 +82,12 @@ func (b *builder) checkVulnerabilities() {
 		}
 		b.checkGlobs(path+".packages", d.Packages)
 	}
-	for i, e := range v.Exceptions {
-		path := fmt.Sprintf("$.spec.vulnerabilities.exceptions[%d]", i)
+	b.checkExceptions("$.spec.vulnerabilities.exceptions", v.Exceptions)
+}
+
+func (b *builder) checkExceptions(at string, exceptions []Exception) {
+	for i, e := range exceptions {
+		path := fmt.Sprintf("%s[%d]", at, i)
 		b.require(path+".id", e.ID, "a vulnerability's id, such as CVE-2026-1234")
 		b.require(path+".owner", e.Owner, "who answers for the exception")
 		b.require(path+".reason", e.Reason, "why the vulnerability is acceptable")

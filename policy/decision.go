@@ -42,6 +42,7 @@ const (
 	CheckMaxAge           Check = "patchLevel.maxAge"
 	CheckOperatingSystems Check = "patchLevel.operatingSystems"
 	CheckPackages         Check = "patchLevel.packages"
+	CheckVersions         Check = "patchLevel.versions"
 	CheckLabels           Check = "patchLevel.labels"
 	CheckRules            Check = "rules"
 	CheckPromote          Check = "promote" // the destination: immutable tags, templates
@@ -51,7 +52,7 @@ const (
 func Checks() []Check {
 	return []Check{
 		CheckPolicy, CheckImage, CheckSignatures, CheckAttestations, CheckVulnerabilities, CheckMaxAge,
-		CheckOperatingSystems, CheckPackages, CheckLabels, CheckRules, CheckPromote,
+		CheckOperatingSystems, CheckPackages, CheckVersions, CheckLabels, CheckRules, CheckPromote,
 	}
 }
 
@@ -114,9 +115,10 @@ type Result struct {
 	Mode        Mode       `json:"mode"`
 	Verdict     Verdict    `json:"verdict"`
 	Findings    []Finding  `json:"findings"`
-	Deadline    *time.Time `json:"deadline,omitempty"`  // until when missing evidence is awaited; set when Verdict is pending
-	Inputs      []Input    `json:"inputs,omitempty"`    // signatures and attestations by the policy's authorities; everybody else's count for nothing
-	Promotion   *Promotion `json:"promotion,omitempty"` // where a yes takes it; nil when the templates make no valid name
+	Deadline    *time.Time `json:"deadline,omitempty"`   // until when missing evidence is awaited; set when Verdict is pending
+	Inputs      []Input    `json:"inputs,omitempty"`     // signatures and attestations by the policy's authorities; everybody else's count for nothing
+	Exceptions  []string   `json:"exceptions,omitempty"` // keys of those that excused something, see GrantedException
+	Promotion   *Promotion `json:"promotion,omitempty"`  // where a yes takes it; nil when the templates make no valid name
 }
 
 // Input is a piece of evidence by one of a policy's authorities.

@@ -16,7 +16,7 @@ const maxFindings = 100
 // inputs give the same result, to the byte; the order of rules and of
 // evidence is irrelevant to the verdict.
 func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
-	e := &evaluation{compiled: c, spec: c.policy.Spec, evidence: ev, now: now, findings: []Finding{}}
+	e := &evaluation{compiled: c, spec: c.policy.Spec, evidence: ev, now: now, findings: []Finding{}, exceptions: c.exceptionsFor(ev.Subject.Repository)}
 	e.checkImage()
 	e.checkSignatures()
 	e.checkAttestations()
@@ -25,12 +25,13 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkAge()
 	e.checkOperatingSystems()
 	e.checkPackages()
+	e.checkVersions()
 	e.checkLabels()
 	e.checkRules()
 	promotion := e.checkPromotion()
 
 	e.order()
-	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Promotion: promotion}
+	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Promotion: promotion, Exceptions: e.usedExceptions()}
 	r.Verdict = verdict(e.findings)
 	if r.Verdict == VerdictPending {
 		deadline := e.deadline()
@@ -64,7 +65,11 @@ type evaluation struct {
 	evidence *Evidence
 	now      time.Time
 	findings []Finding
-	sboms    []SBOM // that the policy accepts; nil until asked for
+	// exceptions are those for the image's repository, used the keys of those
+	// that excused something.
+	exceptions []GrantedException
+	used       map[string]bool
+	sboms      []SBOM // that the policy accepts; nil until asked for
 }
 
 // add records a finding, its text made safe to show.

@@ -98,7 +98,8 @@ func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
 		f.Found += ", which the scanner takes for a false alarm: " + clean(v.Suppressed)
 	case excused:
 		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
-		f.Found += fmt.Sprintf(", excused by %s until %s: %s", exception.Owner, exception.Expires.UTC().Format(time.DateTime), exception.Reason)
+		e.use(exception)
+		f.Found += fmt.Sprintf(", excused by %s%s until %s: %s", exception.Owner, exception.place(), exception.Expires.UTC().Format(time.DateTime), exception.Reason)
 		if exception.Ticket != "" {
 			f.Found += " (" + exception.Ticket + ")"
 		}
@@ -114,7 +115,7 @@ func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
 		f.Found += "; there has been a fix since " + v.FixedAt.UTC().Format(time.DateTime)
 	}
 	if !excused && exception.ID != "" {
-		f.Found += fmt.Sprintf("; the exception by %s ended %s", exception.Owner, exception.Expires.UTC().Format(time.DateTime))
+		f.Found += fmt.Sprintf("; the exception by %s%s ended %s", exception.Owner, exception.place(), exception.Expires.UTC().Format(time.DateTime))
 	}
 	e.add(f)
 }
@@ -123,9 +124,14 @@ func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
 func (e *evaluation) checkCount(p Platform, i int, c Count) {
 	counted := map[string]bool{}
 	for _, v := range p.Scan.Vulnerabilities {
-		if _, excused := e.exception(v); !excused && v.Suppressed == "" && c.counts(v) {
-			counted[v.ID] = true
+		if v.Suppressed != "" || !c.counts(v) {
+			continue
 		}
+		if exception, excused := e.exception(v); excused {
+			e.use(exception)
+			continue
+		}
+		counted[v.ID] = true
 	}
 	if !c.Deny.holds(len(counted)) {
 		return
@@ -199,28 +205,6 @@ func upgrade(v Vulnerability) string {
 		return fmt.Sprintf("upgrade %s to %s and build again", v.Package, strings.Join(v.FixedIn, " or "))
 	}
 	return "there is no fix yet: remove " + v.Package + ", or ask the security team for an exception"
-}
-
-// exception returns the exception that excuses a vulnerability; when none
-// does, one that did until it ended.
-func (e *evaluation) exception(v Vulnerability) (Exception, bool) {
-	var ended Exception
-	for _, x := range e.spec.Vulnerabilities.Exceptions {
-		if !x.covers(v, e.evidence.Subject.Repository) {
-			continue
-		}
-		if e.now.Before(x.Expires.Time) {
-			return x, true
-		}
-		ended = x
-	}
-	return ended, false
-}
-
-func (x Exception) covers(v Vulnerability, repository string) bool {
-	return (x.ID == v.ID || slices.Contains(v.Aliases, x.ID)) &&
-		(x.Package == "" || x.Package == v.Package) &&
-		(len(x.Repositories) == 0 || Globs(x.Repositories).Match(repository))
 }
 
 func (d Deny) denies(v Vulnerability) bool {

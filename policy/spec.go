@@ -127,6 +127,8 @@ type Vulnerabilities struct {
 	Deny       []Deny      `yaml:"deny" json:"deny"`
 	Counts     []Count     `yaml:"counts" json:"counts,omitempty"`
 	Exceptions []Exception `yaml:"exceptions" json:"exceptions,omitempty"`
+	// ExceptionLists are the names of lists whose exceptions apply too.
+	ExceptionLists []string `yaml:"exceptionLists" json:"exceptionLists,omitempty"`
 }
 
 // Report says which scans count.
@@ -231,6 +233,7 @@ type PatchLevel struct {
 	MaxAge           Duration          `yaml:"maxAge" json:"maxAge,omitempty"` // since the image was created
 	OperatingSystems *OperatingSystems `yaml:"operatingSystems" json:"operatingSystems,omitempty"`
 	Packages         []MinimumVersion  `yaml:"packages" json:"packages,omitempty"`
+	Versions         *Versions         `yaml:"versions" json:"versions,omitempty"`
 	Labels           map[string]string `yaml:"labels" json:"labels,omitempty"` // name to anchored regular expression
 }
 

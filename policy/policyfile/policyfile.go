@@ -1,5 +1,5 @@
-// Package policyfile reads policies from YAML files, strictly: every mistake
-// is named with its file, line and column.
+// Package policyfile reads policies, and the lists that they name, from YAML
+// files, strictly: every mistake is named with its file, line and column.
 package policyfile
 
 import (
@@ -26,31 +26,14 @@ type Policy struct {
 	File string
 }
 
-// Parse reads every policy in one file. Key files are read through read, by
-// their path relative to the policy file's folder. The error joins one error
-// for each mistake.
+// Parse reads every policy in one file, and the lists that these name. Key
+// files are read through read, by their path relative to the policy file's
+// folder. The error joins one error for each mistake.
 func Parse(file string, data []byte, read ReadFile) ([]Policy, error) {
-	docs, err := strictyaml.Parse(file, data)
-	if err != nil {
-		return nil, err
-	}
-	if len(docs) == 0 {
-		return nil, &strictyaml.Error{File: file, Line: 1, Column: 1, Message: "the file holds no policy; write one, or remove it"}
-	}
-	var policies []Policy
-	var errs []error
-	for _, doc := range docs {
-		compiled, err := compile(doc, file, read)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		policies = append(policies, Policy{Compiled: compiled, File: file})
-	}
-	return policies, errors.Join(errs...)
+	return ParseAll([]File{{Name: file, Data: data}}, read)
 }
 
-func compile(doc *strictyaml.Document, file string, read ReadFile) (*policy.Compiled, error) {
+func compile(doc *strictyaml.Document, file string, read ReadFile, lists *known) (*policy.Compiled, error) {
 	var p policy.Policy
 	if err := doc.Decode(&p); err != nil {
 		return nil, err
@@ -60,7 +43,10 @@ func compile(doc *strictyaml.Document, file string, read ReadFile) (*policy.Comp
 	if len(k.errs) > 0 {
 		return nil, errors.Join(k.errs...)
 	}
-	compiled, err := policy.Compile(p)
+	if lists.spoil(p) {
+		return nil, nil //nolint:nilnil // the mistake is in the list, and told there
+	}
+	compiled, err := policy.CompileWith(p, lists.sound)
 	if err != nil {
 		return nil, locate(doc, err)
 	}
@@ -101,7 +87,7 @@ func Load(fsys fs.FS, display string, read ReadFile) ([]Policy, error) {
 
 // Files reads what Load parses: the error joins one for each file that cannot
 // be read, and for each whose name says that it holds tests and that holds a
-// policy.
+// policy or a list.
 func Files(fsys fs.FS, display string) ([]File, error) {
 	policies, err := files(fsys, display, func(name string) bool { return !isTestFile(name) })
 	tests, testErr := files(fsys, display, isTestFile)
@@ -109,15 +95,15 @@ func Files(fsys fs.FS, display string) ([]File, error) {
 	for _, f := range tests {
 		if isPolicy.Match(f.Data) {
 			errs = append(errs, &strictyaml.Error{
-				File: f.Name, Line: 1, Column: 1, Message: "the file holds a policy, and its name says that it holds tests, which are not in force; rename it",
+				File: f.Name, Line: 1, Column: 1, Message: "the file holds a policy or a list, and its name says that it holds tests, which are not in force; rename it",
 			})
 		}
 	}
 	return policies, errors.Join(errs...)
 }
 
-// isPolicy finds a policy in a file that is not parsed.
-var isPolicy = regexp.MustCompile(`(?m)^\s*[{,]?\s*["']?kind["']?\s*:\s*["']?` + policy.Kind + `\b`)
+// isPolicy finds a policy, or a list for them, in a file that is not parsed.
+var isPolicy = regexp.MustCompile(`(?m)^\s*[{,]?\s*["']?kind["']?\s*:\s*["']?(` + policy.Kind + `|` + policy.KindExceptionList + `|` + policy.KindVersionList + `)\b`)
 
 // TestFiles reads the files with tests of policies below a folder: those whose
 // names end with _test.yaml or _test.yml.
@@ -150,16 +136,10 @@ func files(fsys fs.FS, display string, wanted func(name string) bool) ([]File, e
 	return files, errors.Join(errs...)
 }
 
-// ParseAll reads every policy in several files, as Parse does in one. Two
-// policies of one name are a mistake.
+// ParseAll reads every policy in several files, as ParseSet does.
 func ParseAll(files []File, read ReadFile) ([]Policy, error) {
-	var all []Policy
-	var errs []error
-	for _, f := range files {
-		policies, err := Parse(f.Name, f.Data, read)
-		all, errs = append(all, policies...), append(errs, err)
-	}
-	return all, errors.Join(append(errs, checkNames(all))...)
+	set, err := ParseSet(files, read)
+	return set.Policies, err
 }
 
 // list names the YAML files below a folder.
@@ -197,20 +177,4 @@ func readLimited(fsys fs.FS, name string) (_ []byte, err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return io.ReadAll(io.LimitReader(f, strictyaml.MaxSize+1))
-}
-
-func checkNames(all []Policy) error {
-	files := map[string]string{}
-	var errs []error
-	for _, p := range all {
-		if other, twice := files[p.Name()]; twice {
-			errs = append(errs, &strictyaml.Error{
-				File: p.File, Line: 1, Column: 1, Key: "metadata.name",
-				Message: fmt.Sprintf("%q is also the name of a policy in %s; rename one of them", p.Name(), other),
-			})
-			continue
-		}
-		files[p.Name()] = p.File
-	}
-	return errors.Join(errs...)
 }

@@ -219,6 +219,8 @@ func TestAFolderOfPoliciesIsRead(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(complete))
+	f.Add([]byte(lists))
+	f.Add([]byte(withLists + "---\n" + lists))
 	for _, file := range []string{"../../docs/policy.md", "../../docs/trust-roots.md", "../../docs/attestations.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -233,8 +235,8 @@ func FuzzParse(f *testing.F) {
 	}
 	key := publicKey(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		policies, err := policyfile.Parse("p.yaml", data, func(string) ([]byte, error) { return key, nil })
-		if err == nil && len(policies) == 0 {
+		set, err := policyfile.ParseSet([]policyfile.File{{Name: "p.yaml", Data: data}}, func(string) ([]byte, error) { return key, nil })
+		if err == nil && len(set.Policies)+len(set.Lists) == 0 {
 			t.Error("neither a policy nor an error")
 		}
 	})

@@ -75,6 +75,19 @@ func (d *Document) Decode(v any) error {
 	return nil
 }
 
+// Text returns the text at a path of the document, such as "$.kind"; empty when
+// there is none.
+func (d *Document) Text(path string) string {
+	node, err := find(d.body, path)
+	if err != nil {
+		return ""
+	}
+	if text, ok := node.(*ast.StringNode); ok {
+		return text.Value
+	}
+	return ""
+}
+
 // Errorf returns an error that points at a path of the document, such as
 // "$.spec.rules[0].expression", or at the nearest parent that exists.
 func (d *Document) Errorf(path, format string, args ...any) error {

@@ -29,8 +29,14 @@ type Source struct {
 
 // Read reads the policies once.
 func (s Source) Read(ctx context.Context) ([]policyfile.Policy, error) {
+	set, err := s.ReadSet(ctx)
+	return set.Policies, err
+}
+
+// ReadSet reads the policies once, with all lists that are beside them.
+func (s Source) ReadSet(ctx context.Context) (policyfile.Set, error) {
 	a := s.load(ctx, s.look(nil))
-	return a.policies, a.err
+	return policyfile.Set{Policies: a.policies, Lists: a.lists}, a.err
 }
 
 // look is what the files hold at a moment.
@@ -84,6 +90,7 @@ func sum(data []byte, err error) string {
 // attempt is what came of making policies of what was seen.
 type attempt struct {
 	policies []policyfile.Policy
+	lists    []policyfile.List
 	err      error
 	sums     map[string]string // of exactly what was read, see look
 	keyFiles []string
@@ -94,7 +101,7 @@ type attempt struct {
 func (s Source) load(ctx context.Context, l look) attempt {
 	a := attempt{sums: map[string]string{}}
 	keyFiles := map[string]string{}
-	a.policies, a.err = policyfile.ParseAll(l.files, func(name string) ([]byte, error) {
+	set, err := policyfile.ParseSet(l.files, func(name string) ([]byte, error) {
 		if keys.IsKMS(name) {
 			a.asked = true
 			return s.KMS(ctx, name)
@@ -103,7 +110,8 @@ func (s Source) load(ctx context.Context, l look) attempt {
 		keyFiles[name] = sum(data, err)
 		return data, err
 	})
-	if a.err = errors.Join(l.err, a.err); a.err == nil && s.Check != nil {
+	a.policies, a.lists = set.Policies, set.Lists
+	if a.err = errors.Join(l.err, err); a.err == nil && s.Check != nil {
 		a.err = s.Check(a.policies)
 	}
 	for _, f := range l.files {

@@ -1,0 +1,163 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// exceptionKeyBytes is how much of a hash tells exceptions of one policy apart.
+const exceptionKeyBytes = 8
+
+// GrantedException is an exception that a policy knows, be it written in it or
+// in a list that it names.
+type GrantedException struct {
+	Exception
+
+	List string `json:"list,omitempty"` // the ExceptionList's name; empty: written in the policy
+	// Key tells it apart in its policy, in lower-case hex, as long as it is
+	// about the same vulnerability, package and repositories: it may be
+	// prolonged, or get another owner.
+	Key string `json:"key"`
+}
+
+// granted lists a policy's own exceptions, and then those of its lists.
+func granted(v *Vulnerabilities, lists map[string][]Exception) []GrantedException {
+	var all []GrantedException
+	if v != nil {
+		for _, x := range v.Exceptions {
+			all = append(all, newGranted("", x))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
+		for _, x := range lists[name] {
+			all = append(all, newGranted(name, x))
+		}
+	}
+	return all
+}
+
+func newGranted(list string, x Exception) GrantedException {
+	repositories := slices.Sorted(slices.Values(x.Repositories))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", [][]string{{list, x.ID, x.Package}, repositories}))
+	return GrantedException{Exception: x, List: list, Key: hex.EncodeToString(sum[:exceptionKeyBytes])}
+}
+
+// place says where an exception is written, for findings.
+func (x GrantedException) place() string {
+	if x.List == "" {
+		return ""
+	}
+	return " in the list " + x.List
+}
+
+// about says whether an exception can be about images of a repository.
+func (x Exception) about(repository string) bool {
+	return len(x.Repositories) == 0 || Globs(x.Repositories).Match(repository)
+}
+
+// Shadows says whether an exception excuses all that another one does, for as
+// long or longer, so that the other one changes nothing.
+func (x Exception) Shadows(other Exception) bool {
+	everywhere := len(x.Repositories) == 0 || slices.Equal(x.Repositories, []string{"**"})
+	same := slices.Equal(slices.Sorted(slices.Values(x.Repositories)), slices.Sorted(slices.Values(other.Repositories)))
+	return x.ID == other.ID && (x.Package == "" || x.Package == other.Package) && (everywhere || same) && !x.Expires.Before(other.Expires.Time)
+}
+
+// Exceptions lists the exceptions that the policy knows, those that ended too.
+// The list is not to be changed.
+func (c *Compiled) Exceptions() []GrantedException { return c.exceptions }
+
+// exceptionsFor lists those that can be about images of a repository.
+func (c *Compiled) exceptionsFor(repository string) []GrantedException {
+	var all []GrantedException
+	for _, x := range c.exceptions {
+		if x.about(repository) {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// FingerprintFor names what the policy says about images of a repository: it is
+// the same while only exceptions for other repositories change.
+func (c *Compiled) FingerprintFor(repository string) string {
+	var parts []string
+	for _, x := range c.exceptionsFor(repository) {
+		parts = append(parts, fmt.Sprintf("%q", []string{
+			x.List, x.ID, x.Package, strings.Join(slices.Sorted(slices.Values(x.Repositories)), "\n"),
+			x.Expires.String(), x.Owner, x.Reason, x.Ticket,
+		}))
+	}
+	if len(parts) == 0 {
+		return c.withoutExceptions
+	}
+	slices.Sort(parts)
+	sum := sha256.Sum256([]byte(c.withoutExceptions + strings.Join(slices.Compact(parts), "\n")))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// fingerprints names the policy as a whole, and without its exceptions.
+func (c *Compiled) fingerprints() error {
+	name := func(p Policy, l Lists) (string, error) {
+		text, err := json.Marshal(struct {
+			Policy
+
+			Lists Lists `json:"lists,omitzero"`
+		}{p, l})
+		sum := sha256.Sum256(text)
+		return "sha256:" + hex.EncodeToString(sum[:]), err
+	}
+	var err error
+	if c.fingerprint, err = name(c.policy, c.lists); err != nil {
+		return fmt.Errorf("fingerprint policy %s: %w", c.Name(), err)
+	}
+	rest, lists := c.policy, c.lists
+	lists.Exceptions = nil
+	if v := rest.Spec.Vulnerabilities; v != nil {
+		bare := *v
+		bare.Exceptions, bare.ExceptionLists = nil, nil
+		rest.Spec.Vulnerabilities = &bare
+	}
+	if c.withoutExceptions, err = name(rest, lists); err != nil {
+		return fmt.Errorf("fingerprint policy %s: %w", c.Name(), err)
+	}
+	return nil
+}
+
+// exception returns the exception that excuses a vulnerability; when none
+// does, one that did until it ended.
+func (e *evaluation) exception(v Vulnerability) (GrantedException, bool) {
+	var ended GrantedException
+	for _, x := range e.exceptions {
+		if !x.covers(v) {
+			continue
+		}
+		if e.now.Before(x.Expires.Time) {
+			return x, true
+		}
+		ended = x
+	}
+	return ended, false
+}
+
+// covers says whether an exception for the image's repository is about a
+// vulnerability.
+func (x Exception) covers(v Vulnerability) bool {
+	return (x.ID == v.ID || slices.Contains(v.Aliases, x.ID)) && (x.Package == "" || x.Package == v.Package)
+}
+
+// use records that an exception excused something.
+func (e *evaluation) use(x GrantedException) {
+	if e.used == nil {
+		e.used = map[string]bool{}
+	}
+	e.used[x.Key] = true
+}
+
+// usedExceptions lists the keys of the exceptions that excused something.
+func (e *evaluation) usedExceptions() []string { return slices.Sorted(maps.Keys(e.used)) }
