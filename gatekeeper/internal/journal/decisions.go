@@ -54,9 +54,9 @@ func (j *Journal) RecordDecision(ctx context.Context, d gatekeeper.Decision) (in
 			}
 		}
 		return tx.row(ctx, `
-			INSERT INTO decisions (push_id, source, repository, tag, digest, verdict, policies, decided_at, body, evidence)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, d.Push.ID, d.Push.Source, d.Push.Repository, d.Push.Tag, d.Push.Digest,
-			string(d.Verdict), policies.String(), d.DecidedAt.UnixNano(), string(body), evidence.hash).Scan(&id)
+			INSERT INTO decisions (push_id, source, repository, tag, digest, verdict, policies, decided_at, body, evidence, exceptions)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, d.Push.ID, d.Push.Source, d.Push.Repository, d.Push.Tag, d.Push.Digest,
+			string(d.Verdict), policies.String(), d.DecidedAt.UnixNano(), string(body), evidence.hash, exceptionsOf(d)).Scan(&id)
 	})
 	return id, err
 }

@@ -232,3 +232,16 @@ func (j *Journal) Spoil(ctx context.Context, job int64) error {
 
 // Replace has jobs done anew if nobody works on them.
 func (j *Journal) Replace(ctx context.Context, jobs ...int64) error { return j.replace(ctx, jobs) }
+
+// Repeat adds pushes of other tags, judged as one was last.
+func (j *Journal) Repeat(ctx context.Context, push int64, times int) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		series := "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < " + fmt.Sprint(times) + ") "
+		return joined(
+			tx.exec(ctx, `INSERT INTO pushes (source, repository, tag, digest, media_type, actor, event_id, received_at, state) `+series+
+				`SELECT p.source, p.repository, 'repeated' || CAST(s.i AS text), p.digest, p.media_type, p.actor, '', p.received_at, 'promoted' FROM pushes p, s WHERE p.id = ?`, push),
+			tx.exec(ctx, `INSERT INTO decisions (push_id, source, repository, tag, digest, verdict, policies, decided_at, body, exceptions)
+				SELECT p.id, p.source, p.repository, p.tag, p.digest, d.verdict, d.policies, d.decided_at, d.body, d.exceptions
+				FROM pushes p, decisions d WHERE p.tag LIKE 'repeated%' AND d.push_id = ?`, push))
+	})
+}
