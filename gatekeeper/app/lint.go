@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/registry"
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/telemetry"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
@@ -120,7 +120,7 @@ func (l *linted) warnExceptions(p policyfile.Policy, now time.Time) {
 		switch {
 		case !now.Before(x.Expires.Time):
 			ends = "ended on "
-		case x.Expires.Sub(now) <= telemetry.ExpiringWithin:
+		case x.Expires.Sub(now) <= gatekeeper.ExpiringWithin:
 			ends = "ends on "
 		default:
 			continue

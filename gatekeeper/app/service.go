@@ -239,6 +239,7 @@ func (svc *service) handlers(gatherer prometheus.Gatherer, metrics *telemetry.Me
 	}
 	admin := web.New(web.Deps{
 		Decisions: svc.journal, Golden: svc.journal, Checker: checker, Policies: svc.policyList,
+		Exceptions: exceptions{svc.setup.policies.Compiled, svc.journal},
 		Metrics: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(svc.log.Handler(), slog.LevelWarn),
 		}),
@@ -277,9 +278,11 @@ func (svc *service) policyList() []web.Policy {
 	var list []web.Policy
 	for _, p := range svc.setup.policies.Policies() {
 		spec := p.Spec()
+		waived, versions := p.Lists()
 		list = append(list, web.Policy{
 			Name: p.Name(), Description: p.Description(), Mode: string(p.Mode()), Fingerprint: p.Fingerprint(), From: spec.From,
 			Repositories: spec.Match.Repositories, Tags: spec.Match.Tags, PromoteTo: spec.Promote.To, File: p.File,
+			ExceptionLists: waived, VersionLists: versions,
 		})
 	}
 	return list

@@ -10,19 +10,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
-	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
 // scrapeTimeout bounds the queries of one scrape.
 const scrapeTimeout = 5 * time.Second
 
-// ExpiringWithin is how long before its end an exception counts as expiring.
-const ExpiringWithin = 14 * 24 * time.Hour
-
 // State is read at each scrape.
 type State interface {
 	Queue(ctx context.Context) (gatekeeper.Queue, error)
 	GoldenImages(ctx context.Context) ([]gatekeeper.GoldenCount, error)
+	// ExceptionUses lists the exceptions that newest judgements needed.
+	ExceptionUses(ctx context.Context) ([]gatekeeper.ExceptionUse, error)
 }
 
 // collector reads at each scrape what has a state rather than a count. What
@@ -42,7 +40,7 @@ func newCollector(deps Deps) *collector {
 		queue:       desc("gatekeeper_queue_pushes", "Pushes that are not finished, by state.", "state"),
 		oldest:      desc("gatekeeper_queue_oldest_seconds", "Age of the oldest push that waits for the gatekeeper; awaited evidence does not count."),
 		golden:      desc("gatekeeper_golden_images", "Images that golden tags point to, by whether the newest judgement still says yes.", "policy", "compliant"),
-		exceptions:  desc("gatekeeper_exceptions", "Exceptions in force (active), ending within 14 days (expiring) and past (expired).", "policy", "state"),
+		exceptions:  desc("gatekeeper_exceptions", "Exceptions in force (active), ending within 14 days (expiring) and past (expired); of those in force, what no newest judgement needs (unused).", "policy", "state"),
 		databaseAge: desc("gatekeeper_scanner_database_age_seconds", "Age of the vulnerability database; +Inf when there is none."),
 	}
 }
@@ -60,7 +58,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	c.collectQueue(ctx, ch)
 	c.collectGolden(ctx, ch)
-	c.collectExceptions(ch)
+	c.collectExceptions(ctx, ch)
 	age := math.Inf(1)
 	if built, ok := c.deps.Database(); ok {
 		age = c.deps.Now().Sub(built).Seconds()
@@ -107,29 +105,4 @@ func (c *collector) collectGolden(ctx context.Context, ch chan<- prometheus.Metr
 			ch <- gauge(c.golden, float64(byCompliance[compliant]), name, strconv.FormatBool(compliant))
 		}
 	}
-}
-
-func (c *collector) collectExceptions(ch chan<- prometheus.Metric) {
-	now := c.deps.Now()
-	for _, p := range c.deps.Policies() {
-		states := map[string]int{"active": 0, "expiring": 0, "expired": 0}
-		if v := p.Spec().Vulnerabilities; v != nil {
-			for _, x := range v.Exceptions {
-				states[exceptionState(x, now)]++
-			}
-		}
-		for state, n := range states {
-			ch <- gauge(c.exceptions, float64(n), p.Name(), state)
-		}
-	}
-}
-
-func exceptionState(x policy.Exception, now time.Time) string {
-	switch left := x.Expires.Sub(now); {
-	case left <= 0:
-		return "expired"
-	case left <= ExpiringWithin:
-		return "expiring"
-	}
-	return "active"
 }

@@ -20,7 +20,10 @@ import (
 
 func now() time.Time { return time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC) }
 
-type state struct{ err error }
+type state struct {
+	err  error
+	used string // an exception's key
+}
 
 func (s state) Queue(context.Context) (gatekeeper.Queue, error) {
 	return gatekeeper.Queue{Pushes: map[string]int{"queued": 2, "judging": 0}, Oldest: 3 * time.Second}, s.err
@@ -28,6 +31,10 @@ func (s state) Queue(context.Context) (gatekeeper.Queue, error) {
 
 func (s state) GoldenImages(context.Context) ([]gatekeeper.GoldenCount, error) {
 	return []gatekeeper.GoldenCount{{Policy: "services", Compliant: true, Images: 4}, {Policy: "gone", Images: 1}}, s.err
+}
+
+func (s state) ExceptionUses(context.Context) ([]gatekeeper.ExceptionUse, error) {
+	return []gatekeeper.ExceptionUse{{Policy: "services", Key: s.used, Images: 1}}, s.err
 }
 
 func services(t *testing.T) *policy.Compiled {
@@ -129,6 +136,7 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 		`gatekeeper_exceptions{policy="services",state="active"}`:                               1,
 		`gatekeeper_exceptions{policy="services",state="expiring"}`:                             1,
 		`gatekeeper_exceptions{policy="services",state="expired"}`:                              1,
+		`gatekeeper_exceptions{policy="services",state="unused"}`:                               2,
 		`gatekeeper_scanner_database_age_seconds{}`:                                             3600,
 		`gatekeeper_registry_requests_total{code="200",registry="golden"}`:                      0,
 		`gatekeeper_registry_retries_total{registry="golden"}`:                                  0,
@@ -304,7 +312,7 @@ func TestLabelsOutOfRequestsStayBounded(t *testing.T) {
 func TestWhatCannotBeReadIsNotZero(t *testing.T) {
 	t.Parallel()
 	s := newSetup(t, func(d *telemetry.Deps) {
-		d.State = state{errors.New("disk I/O error")}
+		d.State = state{err: errors.New("disk I/O error")}
 		d.Database = func() (time.Time, bool) { return time.Time{}, false }
 	})
 	families, err := s.registry.Gather()

@@ -76,7 +76,10 @@ type Policy struct {
 	Repositories []string `json:"repositories"`
 	Tags         []string `json:"tags,omitempty"`
 	PromoteTo    string   `json:"promoteTo"`
-	File         string   `json:"file"`
+	// ExceptionLists and VersionLists are the lists that it names.
+	ExceptionLists []string `json:"exceptionLists,omitempty"`
+	VersionLists   []string `json:"versionLists,omitempty"`
+	File           string   `json:"file"`
 }
 
 // Deps is what a Handler works with.
@@ -85,9 +88,10 @@ type Deps struct {
 	Golden    Golden
 	Checker   Checker
 	// Policies returns those in force.
-	Policies func() []Policy
-	Metrics  http.Handler
-	Ready    []ReadyCheck
+	Policies   func() []Policy
+	Exceptions Exceptions
+	Metrics    http.Handler
+	Ready      []ReadyCheck
 	// Token is asked for when it is not empty.
 	Token string
 	// PrivateMetrics asks for the token on /metrics too.
@@ -133,6 +137,7 @@ func (h *Handler) routes() []route {
 		{path: "/api/v1/decisions/{id}", methods: get(h.showDecision)},
 		{path: "/api/v1/images", methods: get(h.images)},
 		{path: "/api/v1/policies", methods: get(h.listPolicies)},
+		{path: "/api/v1/exceptions", methods: get(h.listExceptions)},
 		{path: "/api/v1/check", methods: handlers{http.MethodPost: h.check}},
 		{path: "/api/v1/openapi.yaml", methods: get(h.openAPI)},
 		{path: "/decisions/{id}", page: true, methods: get(h.decisionPage)},

@@ -72,6 +72,13 @@ func (r *record) GoldenTags(_ context.Context, repository string, _ int) ([]gate
 	return []gatekeeper.GoldenReference{{Registry: "golden", Repository: repository, Tag: "v1"}}, r.err
 }
 
+func (r *record) Exceptions(context.Context) ([]gatekeeper.ExceptionStatus, error) {
+	return []gatekeeper.ExceptionStatus{
+		{Policy: "services", Key: "a", ID: "CVE-1", Owner: "sec", State: gatekeeper.ExceptionExpiring, Use: &gatekeeper.ExceptionUse{Policy: "services", Key: "a", Images: 1}},
+		{Policy: "services", List: "waivers", Key: "b", ID: "CVE-2", Owner: "sec", State: gatekeeper.ExceptionActive, Unused: true},
+	}, r.err
+}
+
 type checker struct{ entered, leave chan struct{} }
 
 func (c checker) Check(ctx context.Context, image string) (gatekeeper.Decision, error) {
@@ -91,7 +98,7 @@ func (c checker) Check(ctx context.Context, image string) (gatekeeper.Decision, 
 
 func deps() web.Deps {
 	return web.Deps{
-		Decisions: &record{}, Golden: &record{}, Checker: checker{}, Policies: func() []web.Policy { return nil },
+		Decisions: &record{}, Golden: &record{}, Checker: checker{}, Policies: func() []web.Policy { return nil }, Exceptions: &record{},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
 		Ready:   []web.ReadyCheck{{Name: "journal", Run: func(context.Context) error { return nil }}},
 		Now:     moment, Log: slog.New(slog.DiscardHandler),
@@ -149,6 +156,12 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/api/v1/images?repository=prod/app", "", 200, `"repository":"prod/app"`},
 		{"GET", "/api/v1/images?image=panic:v1", "", 500, "Internal Server Error"},
 		{"GET", "/api/v1/policies", "", 200, `"policies":[]`},
+		{"GET", "/api/v1/exceptions", "", 200, `"id":"CVE-2"`},
+		{"GET", "/api/v1/exceptions?state=unused&policy=services&list=waivers&owner=sec", "", 200, `{"exceptions":[{"policy":"services","list":"waivers","key":"b","id":"CVE-2"`},
+		{"GET", "/api/v1/exceptions?state=expired", "", 200, `{"exceptions":[]}`},
+		{"GET", "/api/v1/exceptions?owner=nobody", "", 200, `{"exceptions":[]}`},
+		{"GET", "/api/v1/exceptions?state=old", "", 400, "active, expiring, expired, unused"},
+		{"GET", "/api/v1/exceptions?polciy=services", "", 400, "polciy"},
 		{"GET", "/api/v1/openapi.yaml", "", 200, "openapi: 3.1"},
 		{"POST", "/api/v1/check", `{"image":"app:v1"}`, 200, `"verdict":"rejected"`},
 		{"POST", "/api/v1/check", `{"image":"nonsense"}`, 400, "nonsense"},
@@ -393,6 +406,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 	for name, v := range map[string]any{
 		"Decision": gatekeeper.Decision{}, "Push": gatekeeper.Push{}, "GoldenReference": gatekeeper.GoldenReference{}, "ImageStatus": gatekeeper.ImageStatus{},
 		"Result": policy.Result{}, "Finding": policy.Finding{}, "Promotion": policy.Promotion{}, "Policy": web.Policy{},
+		"Exception": gatekeeper.ExceptionStatus{}, "ExceptionUse": gatekeeper.ExceptionUse{},
 	} {
 		var fields []string
 		for field := range reflect.TypeOf(v).Fields() {
