@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
@@ -24,6 +23,7 @@ type lintReport struct {
 	Sound    bool      `json:"sound"`
 	Mistakes []mistake `json:"mistakes"`
 	Policies []string  `json:"policies,omitempty"` // names of the sound ones
+	Lists    []string  `json:"lists,omitempty"`    // kind/name of the sound ones
 	Warnings []string  `json:"warnings,omitempty"` // what is sound and yet hardly meant
 	Notes    []string  `json:"notes,omitempty"`    // what was not looked at
 }
@@ -40,6 +40,7 @@ type mistake struct {
 // to work on every machine.
 type linted struct {
 	policies []policyfile.Policy
+	lists    []policyfile.List
 	warnings []string
 	notes    []string
 	unread   map[string]bool // keys of services, by their URIs
@@ -52,9 +53,11 @@ func LintPolicies(ctx context.Context, locations []string, output string, stream
 	}
 	var l linted
 	var errs []error
-	for _, location := range locations {
-		errs = append(errs, l.readPolicies(ctx, location))
+	lists := listsOf(locations)
+	for i, location := range locations {
+		errs = append(errs, l.readWith(ctx, location, elsewhere(lists, i)))
 	}
+	l.warnLists()
 	return l.print(output, errors.Join(errs...), streams)
 }
 
@@ -75,6 +78,7 @@ func (l *linted) config(ctx context.Context, file string) error {
 	if err := l.readPolicies(ctx, c.Policies); err != nil {
 		return err
 	}
+	l.warnLists()
 	s := &setup{config: c}
 	if err := errors.Join(s.checkPolicies(l.policies), s.trustRoots(slog.New(slog.DiscardHandler)).Check()); err != nil {
 		l.policies = nil
@@ -95,39 +99,22 @@ func (l *linted) config(ctx context.Context, file string) error {
 // readPolicies reads policies with a new key in place of each that a service
 // keeps, and adds the sound ones.
 func (l *linted) readPolicies(ctx context.Context, location string) error {
-	source := policyset.Source{Location: location, KMS: func(_ context.Context, uri string) ([]byte, error) {
+	return l.readWith(ctx, location, policy.Lists{})
+}
+
+// readWith reads policies that may name lists from elsewhere too.
+func (l *linted) readWith(ctx context.Context, location string, lists policy.Lists) error {
+	source := policyset.Source{Location: location, Lists: lists, KMS: func(_ context.Context, uri string) ([]byte, error) {
 		l.skip(uri)
 		pair, err := cosignkey.Generate(nil)
 		return pair.Public, err
 	}}
-	policies, err := source.Read(ctx)
-	l.policies = append(l.policies, policies...)
-	for _, p := range policies {
+	set, err := source.ReadSet(ctx)
+	l.policies, l.lists = append(l.policies, set.Policies...), append(l.lists, set.Lists...)
+	for _, p := range set.Policies {
 		l.warnExceptions(p, time.Now())
 	}
 	return err
-}
-
-// warnExceptions warns of exceptions that ended, or end before anybody may look
-// again.
-func (l *linted) warnExceptions(p policyfile.Policy, now time.Time) {
-	v := p.Spec().Vulnerabilities
-	if v == nil {
-		return
-	}
-	for i, x := range v.Exceptions {
-		ends := ""
-		switch {
-		case !now.Before(x.Expires.Time):
-			ends = "ended on "
-		case x.Expires.Sub(now) <= gatekeeper.ExpiringWithin:
-			ends = "ends on "
-		default:
-			continue
-		}
-		l.warnings = append(l.warnings, fmt.Sprintf("%s: policy %s: exceptions[%d], of %s by %s, %s%s",
-			p.File, p.Name(), i, x.ID, x.Owner, ends, x.Expires.UTC().Format(time.DateTime)))
-	}
 }
 
 // skip notes that a service was not asked for a key.
@@ -192,6 +179,9 @@ func (l *linted) print(output string, err error, streams Streams) error {
 	for _, p := range l.policies {
 		found.Policies = append(found.Policies, p.Name())
 	}
+	for _, list := range l.lists {
+		found.Lists = append(found.Lists, list.Kind+"/"+list.Name)
+	}
 	code := StatusOK
 	if !found.Sound {
 		code = StatusRejected
@@ -214,6 +204,9 @@ func (l *linted) print(output string, err error, streams Streams) error {
 	}
 	for _, p := range l.policies {
 		lines = append(lines, fmt.Sprintf("%s: policy %s is sound (%s)", p.File, p.Name(), l.fingerprint(p)))
+	}
+	for _, list := range l.lists {
+		lines = append(lines, fmt.Sprintf("%s: %s %s is sound", list.File, list.Kind, list.Name))
 	}
 	if len(l.policies) == 0 {
 		lines = append(lines, "no policy: nothing would be promoted")

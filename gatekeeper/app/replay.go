@@ -80,13 +80,17 @@ func ReplayPolicies(ctx context.Context, o ReplayOptions, streams Streams) error
 
 // policies are those that are replayed.
 func (o ReplayOptions) policies(ctx context.Context, c *config.Config) (all []*policy.Compiled, notes []string, err error) {
-	inForce, err := readPolicies(ctx, c.Policies)
+	lists, givenLists, err := o.lists(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	inForce, err := readPolicies(ctx, c.Policies, lists)
 	if err != nil {
 		return nil, nil, err
 	}
 	var given []policyfile.Policy
 	for _, location := range o.Locations {
-		p, err := readPolicies(ctx, location)
+		p, err := readPolicies(ctx, location, lists)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -103,7 +107,8 @@ func (o ReplayOptions) policies(ctx context.Context, c *config.Config) (all []*p
 			asked[a.ID] = true
 		}
 		same := func(g policyfile.Policy) bool { return g.Name() == p.Name() }
-		if !o.Only && !slices.ContainsFunc(given, same) {
+		changed := func(l policyfile.List) bool { return namesList([]policyfile.Policy{p}, l) }
+		if (!o.Only || slices.ContainsFunc(givenLists, changed)) && !slices.ContainsFunc(given, same) {
 			all = append(all, p.Compiled)
 		}
 	}
@@ -115,12 +120,39 @@ func (o ReplayOptions) policies(ctx context.Context, c *config.Config) (all []*p
 			}
 		}
 	}
+	for _, l := range givenLists {
+		if !namesList(append(slices.Clone(given), inForce...), l) {
+			notes = append(notes, fmt.Sprintf("no policy names the %s %s, so that it changes nothing", l.Kind, l.Name))
+		}
+	}
 	slices.SortFunc(all, func(a, b *policy.Compiled) int { return cmp.Compare(a.Name(), b.Name()) })
 	return all, notes, nil
 }
 
-func readPolicies(ctx context.Context, location string) ([]policyfile.Policy, error) {
-	return policyset.Source{Location: location, KMS: keys.PublicKeyPEM}.Read(ctx)
+func readPolicies(ctx context.Context, location string, lists policy.Lists) ([]policyfile.Policy, error) {
+	return policyset.Source{Location: location, KMS: keys.PublicKeyPEM, Lists: lists}.Read(ctx)
+}
+
+// lists are those that the policies may name: those in force, and in the place
+// of them those that are given.
+func (o ReplayOptions) lists(c *config.Config) (all policy.Lists, given []policyfile.List, err error) {
+	if all, _, err = (policyset.Source{Location: c.Policies}).ReadLists(); err != nil {
+		return all, nil, err
+	}
+	for _, location := range o.Locations {
+		lists, here, err := policyset.Source{Location: location}.ReadLists()
+		if err != nil {
+			return all, nil, err
+		}
+		for _, list := range here {
+			same := func(l policyfile.List) bool { return l.Kind == list.Kind && l.Name == list.Name }
+			if i := slices.IndexFunc(given, same); i >= 0 {
+				return all, nil, fmt.Errorf("the %s %s is in %s and in %s; give one of them", list.Kind, list.Name, given[i].File, list.File)
+			}
+		}
+		all, given = over(all, lists), append(given, here...)
+	}
+	return all, given, nil
 }
 
 // compare reads the journal, and has every processor judge.

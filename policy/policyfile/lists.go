@@ -27,41 +27,33 @@ type Set struct {
 // and so are two lists of one kind and name. The error joins one error for each
 // mistake; a policy that names a list with a mistake is left out.
 func ParseSet(files []File, read ReadFile) (Set, error) {
-	lists := known{
-		sound: policy.Lists{Exceptions: map[string][]policy.Exception{}, Versions: map[string][]policy.Recommended{}},
-		files: map[List]string{}, spoilt: map[List]bool{},
-	}
+	return ParseWith(files, policy.Lists{}, read)
+}
+
+// ParseWith reads as ParseSet does, with lists from elsewhere that count
+// instead of those of the same name in the files.
+func ParseWith(files []File, instead policy.Lists, read ReadFile) (Set, error) {
 	var set Set
-	var errs []error
-	docs := make([][]*strictyaml.Document, len(files))
+	lists := newKnown()
+	rest, all, errs := lists.split(files)
+	set.Lists = all
+	lists.replace(instead)
 	for i, f := range files {
-		parsed, err := strictyaml.Parse(f.Name, f.Data)
-		if err == nil && len(parsed) == 0 {
-			err = &strictyaml.Error{File: f.Name, Line: 1, Column: 1, Message: "the file holds no policy and no list; write one, or remove it"}
-		}
-		lists.unread = lists.unread || err != nil
-		errs = append(errs, err)
-		for _, doc := range parsed {
-			list, isList, err := lists.add(doc, f.Name)
-			switch {
-			case err != nil:
-				errs = append(errs, err)
-			case isList:
-				set.Lists = append(set.Lists, list)
-			default:
-				docs[i] = append(docs[i], doc)
-			}
-		}
-	}
-	for i, f := range files {
-		for _, doc := range docs[i] {
-			compiled, err := compile(doc, f.Name, read, &lists)
+		for _, doc := range rest[i] {
+			compiled, err := compile(doc, f.Name, read, lists)
 			if errs = append(errs, err); compiled != nil {
 				set.Policies = append(set.Policies, Policy{Compiled: compiled, File: f.Name})
 			}
 		}
 	}
 	return set, errors.Join(append(errs, checkNames(set.Policies))...)
+}
+
+// ReadLists reads the lists in several files, and leaves policies alone.
+func ReadLists(files []File) (policy.Lists, []List, error) {
+	lists := newKnown()
+	_, all, errs := lists.split(files)
+	return lists.sound, all, errors.Join(errs...)
 }
 
 // known are the lists of a set. Those with a mistake are spoilt: nobody can say
@@ -72,6 +64,53 @@ type known struct {
 	files  map[List]string // by kind and name
 	spoilt map[List]bool
 	unread bool
+}
+
+func newKnown() *known {
+	return &known{
+		sound: policy.Lists{Exceptions: map[string][]policy.Exception{}, Versions: map[string][]policy.Recommended{}},
+		files: map[List]string{}, spoilt: map[List]bool{},
+	}
+}
+
+// split takes the lists out of files. What is left, by file, are policies.
+func (k *known) split(files []File) (rest [][]*strictyaml.Document, all []List, errs []error) {
+	rest = make([][]*strictyaml.Document, len(files))
+	for i, f := range files {
+		docs, err := strictyaml.Parse(f.Name, f.Data)
+		if err == nil && len(docs) == 0 {
+			err = &strictyaml.Error{File: f.Name, Line: 1, Column: 1, Message: "the file holds no policy and no list; write one, or remove it"}
+		}
+		if err != nil {
+			k.unread = true
+			errs = append(errs, err)
+			continue
+		}
+		for _, doc := range docs {
+			list, isList, err := k.add(doc, f.Name)
+			switch {
+			case err != nil:
+				errs = append(errs, err)
+			case isList:
+				all = append(all, list)
+			default:
+				rest[i] = append(rest[i], doc)
+			}
+		}
+	}
+	return rest, all, errs
+}
+
+// replace takes lists from elsewhere.
+func (k *known) replace(lists policy.Lists) {
+	for name, exceptions := range lists.Exceptions {
+		k.sound.Exceptions[name] = exceptions
+		k.files[List{Kind: policy.KindExceptionList, Name: name}] = "elsewhere"
+	}
+	for name, versions := range lists.Versions {
+		k.sound.Versions[name] = versions
+		k.files[List{Kind: policy.KindVersionList, Name: name}] = "elsewhere"
+	}
 }
 
 // spoil says whether a policy names a list with a mistake.
@@ -92,16 +131,14 @@ func (k *known) add(doc *strictyaml.Document, file string) (_ List, isList bool,
 	switch kind := doc.Text("$.kind"); kind {
 	case policy.KindExceptionList:
 		var l policy.ExceptionList
-		err := decode(doc, &l, func() error { return l.Check() })
-		list, err := k.take(doc, policy.KindExceptionList, nameOf(doc), file, err)
+		list, err := k.take(doc, kind, file, decode(doc, &l, func() error { return l.Check() }))
 		if err == nil {
 			k.sound.Exceptions[list.Name] = l.Spec.Exceptions
 		}
 		return list, true, err
 	case policy.KindVersionList:
 		var l policy.VersionList
-		err := decode(doc, &l, func() error { return l.Check() })
-		list, err := k.take(doc, policy.KindVersionList, nameOf(doc), file, err)
+		list, err := k.take(doc, kind, file, decode(doc, &l, func() error { return l.Check() }))
 		if err == nil {
 			k.sound.Versions[list.Name] = l.Spec.Packages
 		}
@@ -114,8 +151,6 @@ func (k *known) add(doc *strictyaml.Document, file string) (_ List, isList bool,
 	return List{}, false, nil
 }
 
-func nameOf(doc *strictyaml.Document) string { return doc.Text("$.metadata.name") }
-
 func decode(doc *strictyaml.Document, into any, check func() error) error {
 	if err := doc.Decode(into); err != nil {
 		return err
@@ -127,7 +162,8 @@ func decode(doc *strictyaml.Document, into any, check func() error) error {
 }
 
 // take makes a list's name known, with its mistakes.
-func (k *known) take(doc *strictyaml.Document, kind, name, file string, mistakes error) (List, error) {
+func (k *known) take(doc *strictyaml.Document, kind, file string, mistakes error) (List, error) {
+	name := doc.Text("$.metadata.name")
 	key := List{Kind: kind, Name: name}
 	if other, twice := k.files[key]; twice && mistakes == nil {
 		mistakes = doc.Errorf("$.metadata.name", "%q is also the name of a list of kind %s in %s; rename one of them", name, kind, other)

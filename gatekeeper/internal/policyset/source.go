@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 	"github.com/golden-gatekeeper/gatekeeper/policy/strictyaml"
 )
@@ -22,6 +23,8 @@ type Source struct {
 	Location string // a policy file, or a folder of them
 	// KMS asks a key management service for a public key, in PEM.
 	KMS func(ctx context.Context, uri string) ([]byte, error)
+	// Lists from elsewhere count instead of those of the same name there.
+	Lists policy.Lists
 	// Check refuses policies that name what the configuration does not have.
 	// It may be nil.
 	Check func([]policyfile.Policy) error
@@ -37,6 +40,15 @@ func (s Source) Read(ctx context.Context) ([]policyfile.Policy, error) {
 func (s Source) ReadSet(ctx context.Context) (policyfile.Set, error) {
 	a := s.load(ctx, s.look(nil))
 	return policyfile.Set{Policies: a.policies, Lists: a.lists}, a.err
+}
+
+// ReadLists reads the lists alone.
+func (s Source) ReadLists() (policy.Lists, []policyfile.List, error) {
+	files, err := s.files()
+	if err != nil {
+		return policy.Lists{}, nil, err
+	}
+	return policyfile.ReadLists(files)
 }
 
 // look is what the files hold at a moment.
@@ -101,7 +113,7 @@ type attempt struct {
 func (s Source) load(ctx context.Context, l look) attempt {
 	a := attempt{sums: map[string]string{}}
 	keyFiles := map[string]string{}
-	set, err := policyfile.ParseSet(l.files, func(name string) ([]byte, error) {
+	set, err := policyfile.ParseWith(l.files, s.Lists, func(name string) ([]byte, error) {
 		if keys.IsKMS(name) {
 			a.asked = true
 			return s.KMS(ctx, name)
