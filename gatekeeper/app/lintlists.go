@@ -17,7 +17,7 @@ import (
 func listsOf(locations []string) []policy.Lists {
 	all := make([]policy.Lists, len(locations))
 	for i, location := range locations {
-		all[i], _, _ = policyset.Source{Location: location}.ReadLists() //nolint:errcheck // see above
+		all[i], _, _ = policyset.Source{Location: location}.ReadLists()
 	}
 	return all
 }

@@ -118,3 +118,23 @@ func TestAServiceFollowsItsPolicies(t *testing.T) {
 	r.want("/metrics", "gatekeeper_policy_reload_failed 0")
 	r.want("/readyz", `{"name":"policies","ok":true,"informational":true}`)
 }
+
+// Exceptions are listed, and measured, with those of lists, as they are granted.
+func TestAServiceListsItsExceptions(t *testing.T) {
+	t.Parallel()
+	r := startReloaded(t)
+	text, err := os.ReadFile(r.policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.want("/api/v1/exceptions", `{"exceptions":[]}`)
+	r.write(strings.Replace(string(text), "spec:\n", "spec:\n  vulnerabilities: {deny: [{severity: critical}], exceptionLists: [waivers]}\n", 1) + `---
+apiVersion: gatekeeper/v1alpha1
+kind: ExceptionList
+metadata: {name: waivers}
+spec: {exceptions: [{id: CVE-2026-1, expires: 2999-12-31, owner: sec, reason: r}]}
+`)
+	r.want("/api/v1/policies", `"exceptionLists":["waivers"]`)
+	r.want("/api/v1/exceptions?state=unused", `"policy":"starter","list":"waivers"`, `"id":"CVE-2026-1","owner":"sec","reason":"r","expires":"3000-01-01T00:00:00Z","state":"active","unused":true`)
+	r.want("/metrics", `gatekeeper_exceptions{policy="starter",state="active"} 1`, `gatekeeper_exceptions{policy="starter",state="unused"} 1`, `gatekeeper_exceptions{policy="starter",state="expired"} 0`)
+}

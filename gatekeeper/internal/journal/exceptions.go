@@ -69,11 +69,11 @@ type neededBy struct {
 }
 
 func (j *Journal) lookUpUses(ctx context.Context) ([]gatekeeper.ExceptionUse, error) {
-	query := `SELECT d.id, d.decided_at, d.repository, d.tag, d.exceptions FROM decisions d JOIN pushes p ON p.id = d.push_id
+	query := `SELECT d.id, d.decided_at, d.repository, d.tag, d.exceptions FROM decisions d JOIN pushes about ON about.id = d.push_id
 		WHERE d.exceptions <> '' AND d.id > ?
 		AND NOT EXISTS (SELECT 1 FROM decisions n WHERE n.push_id = d.push_id AND n.id > d.id AND (n.exceptions <> '' OR n.verdict IN ('promoted', 'rejected')))
-		AND (NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND ` + newer("q", "p") + `)
-		  OR EXISTS (SELECT 1 FROM golden g WHERE g.push_id = p.id AND NOT EXISTS (
+		AND (NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = about.source AND q.repository = about.repository AND q.tag = about.tag AND ` + newer("q", "about") + `)
+		  OR EXISTS (SELECT 1 FROM golden g WHERE g.push_id = about.id AND NOT EXISTS (
 		    SELECT 1 FROM golden n WHERE n.registry = g.registry AND n.repository = g.repository AND n.tag = g.tag AND n.id > g.id)))
 		ORDER BY d.id LIMIT ?`
 	uses := map[string]*gatekeeper.ExceptionUse{}

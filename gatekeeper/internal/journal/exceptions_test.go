@@ -12,82 +12,91 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
-// excused records a judgement that took exceptions of the policy services.
-func excused(t *testing.T, j *journal.Journal, p gatekeeper.Push, v policy.Verdict, exceptions ...string) gatekeeper.Decision {
-	t.Helper()
-	d := gatekeeper.Decision{Push: p, Verdict: v, Mode: policy.ModeEnforce, DecidedAt: p.ReceivedAt.Add(time.Second), Results: []policy.Result{
+// past is what happens in a journal.
+type past struct {
+	t *testing.T
+	j *journal.Journal
+}
+
+// push accepts a push of a tag.
+func (p past) push(tag, letter string) gatekeeper.Push {
+	p.t.Helper()
+	return pushed(p.t, p.j, tag, digest(letter))
+}
+
+// judged records a judgement that took exceptions of the policy services.
+func (p past) judged(push gatekeeper.Push, v policy.Verdict, exceptions ...string) gatekeeper.Decision {
+	p.t.Helper()
+	d := gatekeeper.Decision{Push: push, Verdict: v, Mode: policy.ModeEnforce, DecidedAt: push.ReceivedAt.Add(time.Second), Results: []policy.Result{
 		{Policy: "infra", Verdict: v}, {Policy: "services", Verdict: v, Exceptions: exceptions},
 	}}
-	id, err := j.RecordDecision(t.Context(), d)
+	id, err := p.j.RecordDecision(p.t.Context(), d)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	d.ID = id
 	return d
 }
 
+// golden records what a decision wrote.
+func (p past) golden(d gatekeeper.Decision, tag string) {
+	p.t.Helper()
+	ref := gatekeeper.GoldenReference{Registry: "golden", Repository: "team/app", Tag: tag, Digest: d.Push.Digest, PushID: d.Push.ID}
+	if err := p.j.RecordGolden(p.t.Context(), d.ID, []gatekeeper.GoldenReference{ref}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func TestWhatExceptionsAreNeededFor(t *testing.T) {
 	t.Parallel()
-	type journalOf = func(t *testing.T, j *journal.Journal)
-	push := func(t *testing.T, j *journal.Journal, tag, letter string) gatekeeper.Push {
-		t.Helper()
-		return pushed(t, j, tag, digest(letter))
-	}
-	golden := func(t *testing.T, j *journal.Journal, d gatekeeper.Decision, tag string) {
-		t.Helper()
-		ref := gatekeeper.GoldenReference{Registry: "golden", Repository: "team/app", Tag: tag, Digest: d.Push.Digest, PushID: d.Push.ID}
-		if err := j.RecordGolden(t.Context(), d.ID, []gatekeeper.GoldenReference{ref}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for name, tt := range map[string]struct {
-		happened journalOf
+		happened func(past)
 		want     []gatekeeper.ExceptionUse
 	}{
-		"nothing": {func(*testing.T, *journal.Journal) {}, nil},
-		"no exception was taken": {func(t *testing.T, j *journal.Journal) {
-			excused(t, j, push(t, j, "v1", "a"), policy.VerdictPromoted)
+		"nothing": {func(past) {}, nil},
+		"no exception was taken": {func(p past) {
+			p.judged(p.push("v1", "a"), policy.VerdictPromoted)
 		}, nil},
-		"two images, one with two": {func(t *testing.T, j *journal.Journal) {
-			excused(t, j, push(t, j, "v1", "a"), policy.VerdictPromoted, "a", "b")
-			excused(t, j, push(t, j, "v2", "b"), policy.VerdictRejected, "a")
+		"two images, one with two": {func(p past) {
+			p.judged(p.push("v1", "a"), policy.VerdictPromoted, "a", "b")
+			p.judged(p.push("v2", "b"), policy.VerdictRejected, "a")
 		}, []gatekeeper.ExceptionUse{
 			{Policy: "services", Key: "a", Images: 2, Decision: 2, Examples: []string{"team/app:v2", "team/app:v1"}},
 			{Policy: "services", Key: "b", Images: 1, Decision: 1, Examples: []string{"team/app:v1"}},
 		}},
-		"not needed any more": {func(t *testing.T, j *journal.Journal) {
-			p := push(t, j, "v1", "a")
-			excused(t, j, p, policy.VerdictPromoted, "a")
-			excused(t, j, p, policy.VerdictPromoted)
+		"not needed any more": {func(p past) {
+			image := p.push("v1", "a")
+			p.judged(image, policy.VerdictPromoted, "a")
+			p.judged(image, policy.VerdictPromoted)
 		}, nil},
-		"another one is needed": {func(t *testing.T, j *journal.Journal) {
-			p := push(t, j, "v1", "a")
-			excused(t, j, p, policy.VerdictPromoted, "a")
-			excused(t, j, p, policy.VerdictPromoted, "b")
+		"another one is needed": {func(p past) {
+			image := p.push("v1", "a")
+			p.judged(image, policy.VerdictPromoted, "a")
+			p.judged(image, policy.VerdictPromoted, "b")
 		}, []gatekeeper.ExceptionUse{{Policy: "services", Key: "b", Images: 1, Decision: 2, Examples: []string{"team/app:v1"}}}},
-		"an outage says nothing": {func(t *testing.T, j *journal.Journal) {
-			p := push(t, j, "v1", "a")
-			excused(t, j, p, policy.VerdictPromoted, "a")
-			excused(t, j, p, policy.VerdictError)
+		"an outage says nothing": {func(p past) {
+			image := p.push("v1", "a")
+			p.judged(image, policy.VerdictPromoted, "a")
+			p.judged(image, policy.VerdictError)
 		}, []gatekeeper.ExceptionUse{{Policy: "services", Key: "a", Images: 1, Decision: 1, Examples: []string{"team/app:v1"}}}},
-		"the tag moved on": {func(t *testing.T, j *journal.Journal) {
-			excused(t, j, push(t, j, "v1", "a"), policy.VerdictPromoted, "a")
-			push(t, j, "v1", "b")
+		"the tag moved on": {func(p past) {
+			p.judged(p.push("v1", "a"), policy.VerdictPromoted, "a")
+			p.push("v1", "b")
 		}, nil},
-		"the tag moved on, a golden one did not": {func(t *testing.T, j *journal.Journal) {
-			golden(t, j, excused(t, j, push(t, j, "v1", "a"), policy.VerdictPromoted, "a"), "v1-golden.1")
-			excused(t, j, push(t, j, "v1", "b"), policy.VerdictPromoted)
+		"the tag moved on, a golden one did not": {func(p past) {
+			p.golden(p.judged(p.push("v1", "a"), policy.VerdictPromoted, "a"), "v1-golden.1")
+			p.judged(p.push("v1", "b"), policy.VerdictPromoted)
 		}, []gatekeeper.ExceptionUse{{Policy: "services", Key: "a", Images: 1, Decision: 1, Examples: []string{"team/app:v1"}}}},
-		"the golden tag moved too": {func(t *testing.T, j *journal.Journal) {
-			golden(t, j, excused(t, j, push(t, j, "v1", "a"), policy.VerdictPromoted, "a"), "stable")
-			golden(t, j, excused(t, j, push(t, j, "v1", "b"), policy.VerdictPromoted), "stable")
+		"the golden tag moved too": {func(p past) {
+			p.golden(p.judged(p.push("v1", "a"), policy.VerdictPromoted, "a"), "stable")
+			p.golden(p.judged(p.push("v1", "b"), policy.VerdictPromoted), "stable")
 		}, nil},
 	} {
 		for engine, e := range engines() {
 			t.Run(name+", "+engine, func(t *testing.T) {
 				t.Parallel()
 				j := e.openNew(t)
-				tt.happened(t, j)
+				tt.happened(past{t, j})
 				got, err := j.ExceptionUses(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -109,7 +118,7 @@ func TestAnExceptionForManyImages(t *testing.T) {
 			t.Parallel()
 			j := e.openNew(t)
 			p := pushed(t, j, "v1", digest("a"))
-			last := excused(t, j, p, policy.VerdictPromoted, "a")
+			last := past{t, j}.judged(p, policy.VerdictPromoted, "a")
 			if err := j.Repeat(t.Context(), p.ID, many-1); err != nil {
 				t.Fatal(err)
 			}
