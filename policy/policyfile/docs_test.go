@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/golden-gatekeeper/gatekeeper/policy"
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 )
 
@@ -18,6 +19,14 @@ func TestTheDocumentsShowSoundPolicies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var lists policy.Lists
+		for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
+			if block, _, _ = strings.Cut(block, "```"); strings.Contains(block, "kind: ExceptionList") {
+				if lists, _, err = policyfile.ReadLists([]policyfile.File{{Name: file, Data: []byte(block)}}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
 		found := 0
 		for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
 			block, _, _ = strings.Cut(block, "```")
@@ -26,7 +35,7 @@ func TestTheDocumentsShowSoundPolicies(t *testing.T) {
 				continue
 			}
 			found++
-			if _, err := policyfile.Parse(file, []byte(block), read); err != nil {
+			if _, err := policyfile.ParseWith([]policyfile.File{{Name: file, Data: []byte(block)}}, lists, read); err != nil {
 				t.Errorf("%v\n%s", err, block)
 			}
 		}
