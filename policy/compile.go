@@ -40,6 +40,8 @@ type Compiled struct {
 	rules        []*expression
 	labels       map[string]*regexp.Regexp
 	systems      []systemRange
+	denied       []component
+	required     []component
 	repository   *template.Template
 	tags         []*template.Template
 	channels     []*template.Template
@@ -58,6 +60,7 @@ func Compile(p Policy) (*Compiled, error) {
 	b.compileAttestations()
 	b.checkVulnerabilities()
 	b.compilePatchLevel()
+	b.compileComponents()
 	b.compileRules()
 	b.checkSBOM()
 	b.compilePromote()
@@ -120,6 +123,9 @@ func (c *Compiled) TrustRoots() []string {
 // NeedsScan says whether judging needs a look inside the layers.
 func (c *Compiled) NeedsScan() bool {
 	s := c.policy.Spec
+	if s.Components != nil {
+		return true
+	}
 	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || len(s.PatchLevel.Packages) > 0 {
 		return true
 	}
@@ -174,8 +180,8 @@ func (b *builder) checkHead() {
 	}
 	b.require("$.spec.from", p.Spec.From, "the name of the source registry in the configuration")
 	s := p.Spec
-	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && (s.SBOM == nil || !s.SBOM.Required) {
-		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel or rules")
+	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && s.Components == nil && (s.SBOM == nil || !s.SBOM.Required) {
+		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel, components or rules")
 	}
 }
 

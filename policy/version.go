@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/Masterminds/semver/v3"
@@ -11,9 +12,18 @@ import (
 	maven "github.com/masahiro331/go-mvn-version"
 )
 
+// maxVersion bounds a version that is compared, in bytes.
+const maxVersion = 500
+
 // compareVersions orders two versions as their ecosystem does: negative when a
 // is older. The type is a package URL type.
 func compareVersions(packageType, a, b string) (int, error) {
+	if a == "" || b == "" {
+		return 0, errors.New("there is no version")
+	}
+	if len(a) > maxVersion || len(b) > maxVersion {
+		return 0, fmt.Errorf("a version of more than %d bytes", maxVersion)
+	}
 	compare, ok := versionOrders()[packageType]
 	if !ok {
 		return 0, fmt.Errorf("versions of type %q cannot be ordered", packageType)
