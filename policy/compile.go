@@ -42,6 +42,7 @@ type Compiled struct {
 	systems      []systemRange
 	denied       []component
 	required     []component
+	licences     *licenceRules
 	repository   *template.Template
 	tags         []*template.Template
 	channels     []*template.Template
@@ -61,6 +62,7 @@ func Compile(p Policy) (*Compiled, error) {
 	b.checkVulnerabilities()
 	b.compilePatchLevel()
 	b.compileComponents()
+	b.compileLicenses()
 	b.compileRules()
 	b.checkSBOM()
 	b.compilePromote()
@@ -123,7 +125,7 @@ func (c *Compiled) TrustRoots() []string {
 // NeedsScan says whether judging needs a look inside the layers.
 func (c *Compiled) NeedsScan() bool {
 	s := c.policy.Spec
-	if s.Components != nil {
+	if s.Components != nil || s.Licenses != nil {
 		return true
 	}
 	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || len(s.PatchLevel.Packages) > 0 {
@@ -180,8 +182,8 @@ func (b *builder) checkHead() {
 	}
 	b.require("$.spec.from", p.Spec.From, "the name of the source registry in the configuration")
 	s := p.Spec
-	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && s.Components == nil && (s.SBOM == nil || !s.SBOM.Required) {
-		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel, components or rules")
+	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && s.Components == nil && s.Licenses == nil && (s.SBOM == nil || !s.SBOM.Required) {
+		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel, components, licenses or rules")
 	}
 }
 

@@ -21,12 +21,10 @@ type Components struct {
 // Component names packages by a package URL (package-url specification),
 // alone or with more about them.
 type Component struct {
-	// PURL may have globs in namespace and name. What it leaves out, version
-	// and qualifiers, is any.
-	PURL         string   `yaml:"purl" json:"purl"`
-	Versions     string   `yaml:"versions" json:"versions,omitempty"` // ">= 2.0, < 2.17.1 || = 3.0"; every version when empty
-	Reason       string   `yaml:"reason" json:"reason,omitempty"`
-	Repositories []string `yaml:"repositories" json:"repositories,omitempty"` // globs as in match; every repository when empty
+	PURL         PackageURL `yaml:"purl" json:"purl"`
+	Versions     string     `yaml:"versions" json:"versions,omitempty"` // ">= 2.0, < 2.17.1 || = 3.0"; every version when empty
+	Reason       string     `yaml:"reason" json:"reason,omitempty"`
+	Repositories []string   `yaml:"repositories" json:"repositories,omitempty"` // globs as in match; every repository when empty
 }
 
 // UnmarshalYAML reads a package URL, or a mapping.
@@ -34,17 +32,31 @@ func (c *Component) UnmarshalYAML(decode func(any) error) error {
 	if err := decode(&c.PURL); err == nil {
 		return nil
 	}
-	// Without quotes, in a sequence in brackets, the decoder takes it for a
-	// mapping of pkg.
+	type plain Component
+	return decode((*plain)(c))
+}
+
+// PackageURL is a package URL (package-url specification) that may have globs
+// in namespace and name. What it leaves out, version and qualifiers, is any.
+type PackageURL string
+
+// UnmarshalYAML reads the text. Without quotes, in a sequence in brackets, the
+// decoder takes it for a mapping of pkg.
+func (u *PackageURL) UnmarshalYAML(decode func(any) error) error {
+	var text string
+	err := decode(&text)
+	if err == nil {
+		*u = PackageURL(text)
+		return nil
+	}
 	var unquoted struct {
 		Rest string `yaml:"pkg"`
 	}
-	if err := decode(&unquoted); err == nil && unquoted.Rest != "" {
-		c.PURL = "pkg:" + unquoted.Rest
-		return nil
+	if decode(&unquoted) != nil || unquoted.Rest == "" {
+		return err
 	}
-	type plain Component
-	return decode((*plain)(c))
+	*u = PackageURL("pkg:" + unquoted.Rest)
+	return nil
 }
 
 // maxPURL bounds a package URL, in bytes.
@@ -72,7 +84,7 @@ type identity struct {
 
 // compileComponent makes a Component ready.
 func compileComponent(c Component) (component, error) {
-	u, err := parsePattern(c.PURL)
+	u, err := parsePattern(string(c.PURL))
 	if err != nil {
 		return component{}, err
 	}
@@ -200,9 +212,9 @@ func (c component) applies(repository string) bool {
 // String is what is meant, as the policy writes it.
 func (c component) String() string {
 	if c.Versions != "" {
-		return c.PURL + " " + c.Versions
+		return string(c.PURL) + " " + c.Versions
 	}
-	return c.PURL
+	return string(c.PURL)
 }
 
 // compileComponents checks spec.components.

@@ -320,7 +320,7 @@ func FuzzComponents(f *testing.F) {
 		c, err := policy.Compile(policy.Policy{
 			APIVersion: policy.APIVersion, Kind: policy.Kind, Metadata: policy.Metadata{Name: "fuzz"},
 			Spec: policy.Spec{
-				From: "staging", Match: policy.Match{Repositories: []string{"**"}}, Components: &policy.Components{Deny: []policy.Component{{PURL: purl, Versions: versions}}},
+				From: "staging", Match: policy.Match{Repositories: []string{"**"}}, Components: &policy.Components{Deny: []policy.Component{{PURL: policy.PackageURL(purl), Versions: versions}}},
 				Promote: policy.Promote{To: "golden", Repository: "x", Tags: []string{"x"}},
 			},
 		})

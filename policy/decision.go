@@ -44,6 +44,7 @@ const (
 	CheckPackages         Check = "patchLevel.packages"
 	CheckLabels           Check = "patchLevel.labels"
 	CheckComponents       Check = "components"
+	CheckLicenses         Check = "licenses"
 	CheckRules            Check = "rules"
 	CheckPromote          Check = "promote" // the destination: immutable tags, templates
 )
@@ -52,7 +53,7 @@ const (
 func Checks() []Check {
 	return []Check{
 		CheckPolicy, CheckImage, CheckSignatures, CheckAttestations, CheckVulnerabilities, CheckMaxAge,
-		CheckOperatingSystems, CheckPackages, CheckLabels, CheckComponents, CheckRules, CheckPromote,
+		CheckOperatingSystems, CheckPackages, CheckLabels, CheckComponents, CheckLicenses, CheckRules, CheckPromote,
 	}
 }
 

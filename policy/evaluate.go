@@ -27,6 +27,7 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkPackages()
 	e.checkLabels()
 	e.checkComponents()
+	e.checkLicenses()
 	e.checkRules()
 	promotion := e.checkPromotion()
 

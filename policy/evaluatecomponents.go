@@ -57,7 +57,7 @@ func (e *evaluation) checkDenied(p Platform, c component, identities []identity)
 			continue
 		}
 		f := Finding{
-			Check: CheckComponents, Rule: c.PURL, Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonDenied,
+			Check: CheckComponents, Rule: string(c.PURL), Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonDenied,
 			Found:    installed.String() + " is in the image",
 			Expected: "nothing that is " + c.String(),
 			Remedy:   "remove " + installed.Name + " from the image and build again",
@@ -78,8 +78,8 @@ func (e *evaluation) checkDenied(p Platform, c component, identities []identity)
 // checkRequired takes only what is certain for what is required.
 func (e *evaluation) checkRequired(p Platform, c component, identities []identity) {
 	f := Finding{
-		Check: CheckComponents, Rule: c.PURL, Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonAbsent,
-		Found: "nothing in the image is " + c.PURL, Expected: "a package that is " + c.String(), Remedy: "install it and build again",
+		Check: CheckComponents, Rule: string(c.PURL), Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonAbsent,
+		Found: "nothing in the image is " + string(c.PURL), Expected: "a package that is " + c.String(), Remedy: "install it and build again",
 	}
 	if c.Reason != "" {
 		f.Expected += ": " + c.Reason

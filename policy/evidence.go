@@ -136,12 +136,15 @@ type Attestation struct {
 // Scan is what the scanner found in one platform's layers, or knows about what
 // an SBOM lists.
 type Scan struct {
-	Scanner         string           `json:"scanner"` // name and version
-	Catalogue       Catalogue        `json:"catalogue,omitzero"`
-	Database        *Database        `json:"database,omitempty"`
-	OS              *OperatingSystem `json:"os,omitempty"` // nil when none was recognised
-	Packages        []Package        `json:"packages"`
-	Vulnerabilities []Vulnerability  `json:"vulnerabilities"`
+	Scanner   string           `json:"scanner"` // name and version
+	Catalogue Catalogue        `json:"catalogue,omitzero"`
+	Database  *Database        `json:"database,omitempty"`
+	OS        *OperatingSystem `json:"os,omitempty"` // nil when none was recognised
+	Packages  []Package        `json:"packages"`
+	// LicensesRead says that Package.Licenses is what was found; evidence from
+	// before licences were recorded has none of them, whatever there was.
+	LicensesRead    bool            `json:"licensesRead,omitempty"`
+	Vulnerabilities []Vulnerability `json:"vulnerabilities"`
 }
 
 // Database identifies the vulnerability database of a scan.
@@ -166,6 +169,9 @@ type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	PURL    string `json:"purl,omitempty"`
+	// Licenses are what was found about the package's licences: SPDX
+	// expressions, or other texts as they are. All of them apply.
+	Licenses []string `json:"licenses,omitempty"`
 	// FixedIn is the version of the newest available fix for a known
 	// vulnerability in this package; empty when there is none.
 	FixedIn string `json:"fixedIn,omitempty"`

@@ -46,6 +46,7 @@ type Spec struct {
 	Vulnerabilities *Vulnerabilities `yaml:"vulnerabilities" json:"vulnerabilities,omitempty"`
 	PatchLevel      PatchLevel       `yaml:"patchLevel" json:"patchLevel"`
 	Components      *Components      `yaml:"components" json:"components,omitempty"`
+	Licenses        *Licenses        `yaml:"licenses" json:"licenses,omitempty"`
 	Rules           []Rule           `yaml:"rules" json:"rules,omitempty"`
 	Promote         Promote          `yaml:"promote" json:"promote"`
 }

@@ -111,23 +111,29 @@ func (l *linted) readPolicies(ctx context.Context, location string) error {
 // warnExceptions warns of exceptions that ended, or end before anybody may look
 // again.
 func (l *linted) warnExceptions(p policyfile.Policy, now time.Time) {
-	v := p.Spec().Vulnerabilities
-	if v == nil {
+	if v := p.Spec().Vulnerabilities; v != nil {
+		for i, x := range v.Exceptions {
+			l.warnException(p, fmt.Sprintf("exceptions[%d], of %s by %s", i, x.ID, x.Owner), x.Expires, now)
+		}
+	}
+	if v := p.Spec().Licenses; v != nil {
+		for i, x := range v.Exceptions {
+			l.warnException(p, fmt.Sprintf("licenses.exceptions[%d], by %s", i, x.Owner), x.Expires, now)
+		}
+	}
+}
+
+func (l *linted) warnException(p policyfile.Policy, what string, expires policy.Date, now time.Time) {
+	ends := ""
+	switch {
+	case !now.Before(expires.Time):
+		ends = "ended on "
+	case expires.Sub(now) <= telemetry.ExpiringWithin:
+		ends = "ends on "
+	default:
 		return
 	}
-	for i, x := range v.Exceptions {
-		ends := ""
-		switch {
-		case !now.Before(x.Expires.Time):
-			ends = "ended on "
-		case x.Expires.Sub(now) <= telemetry.ExpiringWithin:
-			ends = "ends on "
-		default:
-			continue
-		}
-		l.warnings = append(l.warnings, fmt.Sprintf("%s: policy %s: exceptions[%d], of %s by %s, %s%s",
-			p.File, p.Name(), i, x.ID, x.Owner, ends, x.Expires.UTC().Format(time.DateTime)))
-	}
+	l.warnings = append(l.warnings, fmt.Sprintf("%s: policy %s: %s, %s%s", p.File, p.Name(), what, ends, expires.UTC().Format(time.DateTime)))
 }
 
 // skip notes that a service was not asked for a key.

@@ -141,6 +141,9 @@ spec:
       - {id: CVE-2026-1, expires: `+in(-2)+`, owner: ann@example.com, reason: x}
       - {id: CVE-2026-2, expires: `+in(5)+`, owner: ann@example.com, reason: x}
       - {id: CVE-2026-3, expires: `+in(60)+`, owner: ann@example.com, reason: x}
+  licenses:
+    deny: [MIT]
+    exceptions: [{licenses: [MIT], expires: `+in(-2)+`, owner: joe@example.com, reason: x}]
   promote: {to: golden, repository: "{{ .Repository }}", tags: ["{{ .Tag }}"]}
 `)
 	var out bytes.Buffer
@@ -149,6 +152,7 @@ spec:
 	}
 	for part, want := range map[string]bool{
 		"exceptions[0], of CVE-2026-1 by ann@example.com, ended on ": true, "exceptions[1], of CVE-2026-2 by ann@example.com, ends on ": true, "CVE-2026-3": false,
+		"licenses.exceptions[0], by joe@example.com, ended on ": true,
 	} {
 		if strings.Contains(out.String(), part) != want {
 			t.Errorf("%q: want %t in\n%s", part, want, out.String())

@@ -27,6 +27,11 @@ func evidence(c *policy.Compiled, now time.Time, base, own map[string]any) (*pol
 	if err := json.Unmarshal(text, &ev); err != nil {
 		return nil, fmt.Errorf("it is not understood: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
+	for _, p := range ev.Image.Platforms {
+		if p.Scan != nil {
+			p.Scan.LicensesRead = true // a package without any has none
+		}
+	}
 	for i := range ev.Signatures {
 		s := &ev.Signatures[i]
 		if err := complete(c, "signature", i, &s.Form, &s.Manifest, &s.Result, s.VerifiedBy, len(s.Identities)); err != nil {

@@ -115,7 +115,12 @@ func (c *collector) collectExceptions(ch chan<- prometheus.Metric) {
 		states := map[string]int{"active": 0, "expiring": 0, "expired": 0}
 		if v := p.Spec().Vulnerabilities; v != nil {
 			for _, x := range v.Exceptions {
-				states[exceptionState(x, now)]++
+				states[exceptionState(x.Expires, now)]++
+			}
+		}
+		if l := p.Spec().Licenses; l != nil {
+			for _, x := range l.Exceptions {
+				states[exceptionState(x.Expires, now)]++
 			}
 		}
 		for state, n := range states {
@@ -124,8 +129,8 @@ func (c *collector) collectExceptions(ch chan<- prometheus.Metric) {
 	}
 }
 
-func exceptionState(x policy.Exception, now time.Time) string {
-	switch left := x.Expires.Sub(now); {
+func exceptionState(expires policy.Date, now time.Time) string {
+	switch left := expires.Sub(now); {
 	case left <= 0:
 		return "expired"
 	case left <= ExpiringWithin:

@@ -47,6 +47,9 @@ func named(t *testing.T, name string) *policy.Compiled {
 					exception("CVE-2026-0001", now().AddDate(1, 0, 0)), exception("CVE-2026-0002", now().AddDate(0, 0, 3)), exception("CVE-2026-0003", now().AddDate(0, 0, -3)),
 				},
 			},
+			Licenses: &policy.Licenses{Deny: []string{"MIT"}, Exceptions: []policy.LicenseException{
+				{Licenses: []string{"MIT"}, Expires: policy.Date{Time: now().AddDate(1, 0, 0)}, Owner: "legal", Reason: "test"},
+			}},
 			Promote: policy.Promote{To: "golden", Repository: "{{ .Repository }}", Tags: []string{"{{ .Tag }}"}},
 		},
 	})
@@ -126,7 +129,7 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 		`gatekeeper_queue_oldest_seconds{}`:                                                     3,
 		`gatekeeper_golden_images{compliant="true",policy="services"}`:                          4,
 		`gatekeeper_golden_images{compliant="false",policy="none"}`:                             1,
-		`gatekeeper_exceptions{policy="services",state="active"}`:                               1,
+		`gatekeeper_exceptions{policy="services",state="active"}`:                               2,
 		`gatekeeper_exceptions{policy="services",state="expiring"}`:                             1,
 		`gatekeeper_exceptions{policy="services",state="expired"}`:                              1,
 		`gatekeeper_scanner_database_age_seconds{}`:                                             3600,
@@ -247,7 +250,7 @@ func TestThePoliciesInForceAreFollowed(t *testing.T) {
 		`gatekeeper_decisions_total{mode="enforce",policy="infra",verdict="promoted"}`:       0,
 		`gatekeeper_findings_total{check="signatures",policy="infra",reason="wrong_signer"}`: 0,
 		`gatekeeper_push_to_verdict_seconds{policy="infra",verdict="rejected"}`:              0,
-		`gatekeeper_exceptions{policy="infra",state="active"}`:                               1,
+		`gatekeeper_exceptions{policy="infra",state="active"}`:                               2,
 		`gatekeeper_golden_images{compliant="true",policy="infra"}`:                          0,
 		`gatekeeper_golden_images{compliant="true",policy="none"}`:                           4,
 		`gatekeeper_decisions_total{mode="enforce",policy="services",verdict="promoted"}`:    1,
