@@ -121,8 +121,8 @@ func (p *mavenParser) add(part string) {
 // normalise leaves out what makes no difference: nothing at the end, and in
 // front of a word.
 func (m *mavenItem) normalise() {
-	for i := len(m.list) - 1; i >= 0; i-- {
-		if !m.list[i].isNothing() {
+	for i, item := range slices.Backward(m.list) {
+		if !item.isNothing() {
 			continue
 		}
 		last := i == len(m.list)-1

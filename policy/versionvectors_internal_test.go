@@ -51,13 +51,16 @@ func checkChain(t *testing.T, packageType string, words []string) {
 			if slices.Contains(words[i:j], "<") {
 				want = -1
 			}
-			for _, pair := range [][3]any{{words[i], words[j], want}, {words[j], words[i], -want}} {
-				a, b := pair[0].(string), pair[1].(string)
-				if got, err := compareVersions(packageType, a, b); err != nil || sign(got) != pair[2] {
-					t.Errorf("%s and %s compare as %d (%v), want %d", a, b, got, err, pair[2])
-				}
-			}
+			checkPair(t, packageType, words[i], words[j], want)
+			checkPair(t, packageType, words[j], words[i], -want)
 		}
+	}
+}
+
+func checkPair(t *testing.T, packageType, a, b string, want int) {
+	t.Helper()
+	if got, err := compareVersions(packageType, a, b); err != nil || sign(got) != want {
+		t.Errorf("%s and %s compare as %d (%v), want %d", a, b, got, err, want)
 	}
 }
 
