@@ -118,7 +118,7 @@ func (w *world) apply(policies ...string) {
 
 func (w *world) gate() *gatekeeper.Gate {
 	return gatekeeper.New(gatekeeper.Deps{
-		Policies: func() []*policy.Compiled { w.asked++; return w.policies }, TrustRoots: w, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
+		Policies: func() *policy.Set { w.asked++; return policy.NewSet(w.policies) }, TrustRoots: w, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
 		Signatures: w, Scanner: w, Promoter: w, Attester: w, Observer: w, Turns: w,
 		Now: func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, Log: slog.New(slog.DiscardHandler),
 	})

@@ -25,7 +25,7 @@ const surfaceAfter = 3
 type Deps struct {
 	// Policies returns the policies in force. It is called once for each
 	// judgement.
-	Policies   func() []*policy.Compiled
+	Policies   func() *policy.Set
 	TrustRoots TrustRoots
 	Ledger     Ledger
 	History    History

@@ -34,6 +34,8 @@ func (e *FieldError) Error() string { return e.Path + ": " + e.Message }
 type Compiled struct {
 	policy       Policy
 	fingerprint  string
+	match        matcher
+	names        nameGrammar
 	authorities  []Authority
 	signers      map[string]group // by the name of an authority or a signature rule
 	attestations []*expression    // by index; nil when there is none
@@ -49,10 +51,10 @@ type Compiled struct {
 // error joins a *FieldError for each mistake.
 func Compile(p Policy) (*Compiled, error) {
 	applyDefaults(&p)
-	c := &Compiled{policy: p, signers: map[string]group{}, labels: map[string]*regexp.Regexp{}}
+	c := &Compiled{policy: p, signers: map[string]group{}, labels: map[string]*regexp.Regexp{}, names: newNameGrammar()}
 	b := &builder{c: c}
 	b.checkHead()
-	b.checkMatch()
+	b.compileMatch()
 	b.compileAuthorities()
 	b.compileSignatures()
 	b.compileAttestations()
@@ -128,15 +130,13 @@ func (c *Compiled) NeedsScan() bool {
 
 // Matches says whether the policy is about pushes of this tag.
 func (c *Compiled) Matches(registry, repository, tag string) bool {
-	tags := Globs(c.policy.Spec.Match.Tags)
-	return c.MatchesRepository(registry, repository) && (len(tags) == 0 || tags.Match(tag))
+	return c.MatchesRepository(registry, repository) && c.match.tag(tag)
 }
 
 // MatchesRepository says whether the policy can be about a push to this
 // repository.
 func (c *Compiled) MatchesRepository(registry, repository string) bool {
-	s := c.policy.Spec
-	return registry == s.From && Globs(s.Match.Repositories).Match(repository)
+	return registry == c.policy.Spec.From && c.match.repository(repository)
 }
 
 // builder collects the mistakes while a policy is compiled.
@@ -181,15 +181,6 @@ func (b *builder) checkHead() {
 
 func (p PatchLevel) empty() bool {
 	return p.MaxAge == 0 && p.OperatingSystems == nil && len(p.Packages) == 0 && len(p.Labels) == 0
-}
-
-func (b *builder) checkMatch() {
-	m := b.c.policy.Spec.Match
-	if len(m.Repositories) == 0 {
-		b.errorf("$.spec.match.repositories", `missing; write a list of globs, ["**"] for every repository`)
-	}
-	b.checkGlobs("$.spec.match.repositories", m.Repositories)
-	b.checkGlobs("$.spec.match.tags", m.Tags)
 }
 
 func (b *builder) checkGlobs(path string, patterns []string) {

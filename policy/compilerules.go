@@ -190,10 +190,10 @@ func (b *builder) compilePromote() {
 func (b *builder) compileTemplate(path, text string) *template.Template {
 	t, err := template.New("promote").Option("missingkey=error").Parse(text)
 	if err == nil {
-		err = t.Execute(&bytes.Buffer{}, TemplateData{})
+		err = t.Execute(&bytes.Buffer{}, TemplateData{Tag: "1.2.3"})
 	}
 	if err != nil {
-		b.errorf(path, "%v; known fields: .Repository .Tag .Date .Digest .ShortDigest", err)
+		b.errorf(path, "%v; known: .Repository .Tag .Date .Digest .ShortDigest .Time .Weekday .Week .Version", err)
 	}
 	return t
 }

@@ -50,10 +50,16 @@ type Spec struct {
 }
 
 // Match chooses pushes by repository and tag, with globs: * within a path
-// element, ** across elements, and ! in front to leave out again.
+// element, ** across elements, and ! in front to leave out again. What is there
+// has to hold, of each list one entry. Regular expressions are for whole names.
 type Match struct {
-	Repositories []string `yaml:"repositories" json:"repositories"`
-	Tags         []string `yaml:"tags" json:"tags,omitempty"` // every tag when empty
+	Repositories       []string `yaml:"repositories" json:"repositories"`
+	RepositoriesRegExp []string `yaml:"repositoriesRegExp" json:"repositoriesRegExp,omitempty"`
+	Tags               []string `yaml:"tags" json:"tags,omitempty"` // every tag when empty
+	TagsRegExp         []string `yaml:"tagsRegExp" json:"tagsRegExp,omitempty"`
+	// Versions is a range of semantic versions, such as ">= 1.4, < 2": tags that
+	// are one of them. Pre-releases are only where the range names one.
+	Versions string `yaml:"versions" json:"versions,omitempty"`
 }
 
 // NamedAuthority is a group of authorities that signatures, attestations and

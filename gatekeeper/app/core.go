@@ -143,7 +143,7 @@ func (s *setup) gate(p parts) (*gatekeeper.Gate, error) {
 		Limits:     signature.Limits{Entries: s.config.Evidence.MaxEntries, Attestation: maxEvidence},
 	})
 	return gatekeeper.New(gatekeeper.Deps{
-		Policies: s.policies.Compiled, TrustRoots: p.trustRoots,
+		Policies: s.policies.InForce, TrustRoots: p.trustRoots,
 		Ledger: p.books, History: p.books, Waker: p.books, Turns: p.books,
 		Resolver: p.registries, Subjects: p.registries,
 		Images:     image.New(p.registries),

@@ -160,7 +160,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"bad operating system":       {"debian >= 12", "Debian 12", `p.yaml:23:49: spec.patchLevel.operatingSystems.allow[0]: "Debian 12"; write the ID of os-release`},
 		"unknown package type":       {"type: deb", "type: exe", "p.yaml:24:17: spec.patchLevel.packages[0]: versions of type \"exe\" cannot be ordered; write"},
 		"bad label pattern":          {"[0-9a-f]{40}$", "[0-9", "p.yaml:25:"},
-		"unknown template field":     {"{{ .Tag }}-golden", "{{ .Version }}-golden", "p.yaml:31:26: spec.promote.tags[1]: "},
+		"unknown template field":     {"{{ .Tag }}-golden", "{{ .Nothing }}-golden", "p.yaml:31:26: spec.promote.tags[1]: "},
 		"wrong version":              {"v1alpha1", "v2", `p.yaml:1:13: apiVersion: "gatekeeper/v2"; write gatekeeper/v1alpha1`},
 		"bad name":                   {"name: services", "name: Services!", "p.yaml:3:18: metadata.name: "},
 	}
