@@ -98,6 +98,14 @@ func (c *Compiled) Description() string { return c.policy.Metadata.Description }
 // Mode says whether a yes has an effect.
 func (c *Compiled) Mode() Mode { return c.policy.Spec.Mode }
 
+// WithMode is the policy in another mode, and otherwise the same: its
+// fingerprint is still that of the policy as it was written.
+func (c *Compiled) WithMode(mode Mode) *Compiled {
+	other := *c
+	other.policy.Spec.Mode = mode
+	return &other
+}
+
 // Spec is what the policy says, defaults filled in.
 func (c *Compiled) Spec() Spec { return c.policy.Spec }
 

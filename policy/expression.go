@@ -22,6 +22,7 @@ func scanVariables() []string { return []string{"catalogue", "os", "packages", "
 type expression struct {
 	program     cel.Program
 	uses        []string // variables
+	patterns    []string // regular expressions that are written out
 	needsScan   bool
 	needsVuln   bool
 	needsSigned bool // signatures or attestations
@@ -50,7 +51,7 @@ func compileExpression(text string, variables ...string) (*expression, error) {
 	}
 	used := identifiers(checked)
 	e := &expression{
-		program: program, uses: used, needsVuln: slices.Contains(used, "vulnerabilities"),
+		program: program, uses: used, patterns: literalPatterns(checked), needsVuln: slices.Contains(used, "vulnerabilities"),
 		needsSigned: slices.Contains(used, "signatures") || slices.Contains(used, "attestations"),
 	}
 	for _, v := range scanVariables() {

@@ -160,7 +160,7 @@ name; without a PATH those in force are replayed. The journal is only read, and 
 use; no registry or scanner is asked. What nobody gathered then is missing.
 
 Exit status: 0 nothing changes, 1 some verdicts would, 2 usage, or what cannot be read.`,
-		Example: "  gatekeeper policy replay --config gatekeeper.yaml candidate.yaml\n  gatekeeper policy replay --config gatekeeper.yaml --only --since 720h policies.next/",
+		Example: "  gatekeeper policy replay --config gatekeeper.yaml candidate.yaml\n  gatekeeper policy replay --config gatekeeper.yaml --only --since 720h policies.next/\n  gatekeeper policy replay --config gatekeeper.yaml --as-enforced",
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Locations = args
 			return app.ReplayPolicies(c.Context(), o, streams)
@@ -169,6 +169,7 @@ Exit status: 0 nothing changes, 1 some verdicts would, 2 usage, or what cannot b
 	c.Flags().StringVarP(&o.Config, "config", "c", os.Getenv("GATEKEEPER_CONFIG"), "configuration file [$GATEKEEPER_CONFIG]")
 	c.Flags().StringVar(&o.Data, "data", "gatekeeper-data", "folder of a service that runs without a configuration")
 	c.Flags().BoolVar(&o.Only, "only", false, "leave out the policies in force that are not at PATH")
+	c.Flags().BoolVar(&o.Enforced, "as-enforced", false, "replay policies in audit mode as if they were enforced")
 	c.Flags().DurationVar(&o.Since, "since", 90*24*time.Hour, "how far to go back")
 	c.Flags().IntVar(&o.Limit, "limit", 10_000, "at most this many pushes, the newest")
 	c.Flags().IntVar(&o.Examples, "examples", 3, "pushes to name for each rule")

@@ -155,3 +155,36 @@ spec:
 		}
 	}
 }
+
+// What is sound and hardly meant is a warning with its place, and no mistake.
+func TestLintWarns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const one = `apiVersion: gatekeeper/v1alpha1
+kind: PromotionPolicy
+metadata: {name: services}
+spec:
+  from: staging
+  match: {repositories: ["**"]}
+  vulnerabilities:
+    deny:
+      - {severity: high}
+      - {severity: critical}
+  promote: {to: golden, repository: "{{ .Repository }}", tags: ["{{ .Tag }}"], immutable: true}
+`
+	write(t, filepath.Join(dir, "a.yaml"), one)
+	write(t, filepath.Join(dir, "b.yaml"), strings.NewReplacer("services", "more", ", immutable: true", "", "      - {severity: critical}\n", "").Replace(one))
+	var out bytes.Buffer
+	if err := LintPolicies(t.Context(), []string{dir}, "text", Streams{Out: &out, Err: &out}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"warning: " + filepath.Join(dir, "a.yaml") + ":10:10: spec.vulnerabilities.deny[1]: it makes no difference: deny[0] refuses all of it",
+		"b.yaml: policy more: it has to agree with policy services, and cannot: one writes its tags as immutable",
+		"policy services is sound",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}

@@ -77,7 +77,9 @@ type Comparison struct {
 }
 
 // New compares with policies.
-func New(policies []*policy.Compiled) *Comparison { return &Comparison{policies: policy.NewSet(policies)} }
+func New(policies []*policy.Compiled) *Comparison {
+	return &Comparison{policies: policy.NewSet(policies)}
+}
 
 // Add replays a recorded decision.
 func (c *Comparison) Add(recorded gatekeeper.Decision) {

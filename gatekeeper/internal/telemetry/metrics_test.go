@@ -264,6 +264,31 @@ func TestThePoliciesInForceAreFollowed(t *testing.T) {
 	}
 }
 
+// A candidate in audit mode is measured by what it differs in from what counts.
+func TestACandidateIsMeasuredBesideWhatIsEnforced(t *testing.T) {
+	t.Parallel()
+	candidate := named(t, "next").WithMode(policy.ModeAudit)
+	s := newSetup(t, func(d *telemetry.Deps) {
+		d.Policies = func() []*policy.Compiled { return []*policy.Compiled{services(t), candidate} }
+	})
+	const series = `gatekeeper_audit_decisions_total{enforced=%q,policy="next",verdict=%q}`
+	for _, verdict := range policy.Verdicts() {
+		if got := s.value(t, fmt.Sprintf(series, policy.VerdictPromoted, verdict)); got != 0 {
+			t.Errorf("%s is %v at the start", verdict, got)
+		}
+	}
+	next := policy.Result{Policy: "next", Mode: policy.ModeAudit, Verdict: policy.VerdictRejected}
+	enforced := policy.Result{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictPromoted}
+	s.metrics.Decided(t.Context(), gatekeeper.Decision{Verdict: policy.VerdictPromoted, Mode: policy.ModeEnforce, Results: []policy.Result{enforced, next}})
+	// By itself it differs from nothing.
+	s.metrics.Decided(t.Context(), gatekeeper.Decision{Verdict: policy.VerdictRejected, Mode: policy.ModeAudit, Results: []policy.Result{next}})
+	for enforced, want := range map[policy.Verdict]float64{policy.VerdictPromoted: 1, policy.VerdictRejected: 0} {
+		if got := s.value(t, fmt.Sprintf(series, enforced, policy.VerdictRejected)); got != want {
+			t.Errorf("%s beside %s is %v, want %v", policy.VerdictRejected, enforced, got, want)
+		}
+	}
+}
+
 // A yes that an immutable tag overrules is no promotion.
 func TestAnOverruledYesCountsAsRejected(t *testing.T) {
 	t.Parallel()
