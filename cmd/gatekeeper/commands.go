@@ -118,7 +118,14 @@ Exit status: 0 sound, 1 mistakes found, 2 usage.`,
 		},
 	}
 	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
-	c.AddCommand(lint, policyTestCommand(streams), policyReplayCommand(streams))
+	schema := &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of policies, for editors",
+		Example: "  gatekeeper policy schema > policy.schema.json",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return app.PrintPolicySchema(streams) },
+	}
+	c.AddCommand(lint, policyTestCommand(streams), policyReplayCommand(streams), schema)
 	return c
 }
 

@@ -255,6 +255,16 @@ func mistakes(err error) []mistake {
 	return []mistake{{Message: err.Error()}}
 }
 
+// PrintPolicySchema prints the JSON Schema of policies.
+func PrintPolicySchema(streams Streams) error {
+	text, err := policyfile.Schema()
+	if err != nil {
+		return err
+	}
+	_, err = streams.Out.Write(text)
+	return err
+}
+
 // PrintConfigSchema prints the JSON Schema of the configuration file.
 func PrintConfigSchema(streams Streams) error {
 	text, err := config.Schema()
