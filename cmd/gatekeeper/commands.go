@@ -118,6 +118,17 @@ Exit status: 0 sound, 1 mistakes found, 2 usage.`,
 		},
 	}
 	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	explain := &cobra.Command{
+		Use:     "explain PATH…",
+		Short:   "Print what policies say in plain words",
+		Long:    "Print what policies ask for and do, in plain words.\n\nExit status: 0, or 2 when a file cannot be read as policies.",
+		Example: "  gatekeeper policy explain policies/\n  gatekeeper policy explain -o json services.yaml",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return app.ExplainPolicies(c.Context(), args, output, streams)
+		},
+	}
+	explain.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	schema := &cobra.Command{
 		Use:     "schema",
 		Short:   "Print the JSON Schema of policies, for editors",
@@ -125,7 +136,7 @@ Exit status: 0 sound, 1 mistakes found, 2 usage.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return app.PrintPolicySchema(streams) },
 	}
-	c.AddCommand(lint, policyTestCommand(streams), policyReplayCommand(streams), schema)
+	c.AddCommand(lint, policyTestCommand(streams), policyReplayCommand(streams), explain, schema)
 	return c
 }
 

@@ -188,3 +188,28 @@ spec:
 		}
 	}
 }
+
+// Policies are explained where no key service can be reached.
+func TestExplainAsksNoService(t *testing.T) {
+	asked := vaultDown(t)
+	file := write(t, filepath.Join(t.TempDir(), "services.yaml"), kmsPolicy)
+	for output, want := range map[string]string{
+		"text": "Policy services (enforce)\n\nIt is about\n  - pushes to the registry staging\n",
+		"json": `"policy": "services"`,
+	} {
+		var out bytes.Buffer
+		if err := ExplainPolicies(t.Context(), []string{file}, output, Streams{Out: &out, Err: &out}); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); !strings.Contains(got, want) || !strings.Contains(got, "the key hashivault://ci, the key hashivault://release") {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("the service was asked %d times", n)
+	}
+	var failed *StatusError
+	if err := ExplainPolicies(t.Context(), []string{file + "x"}, "text", Streams{Out: &bytes.Buffer{}}); !errors.As(err, &failed) || failed.Code != StatusUsage {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,213 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Section is a part of what a policy says, in plain words.
+type Section struct {
+	Title string   `json:"title"`
+	Lines []string `json:"lines"`
+}
+
+// Explain says in plain words what the policy asks for at a moment, every
+// section of it that has something to say.
+func (c *Compiled) Explain(now time.Time) []Section {
+	x := &explanation{c: c, spec: c.policy.Spec, now: now}
+	sections := []Section{
+		{"It is about", x.match()},
+		{"It asks for", slices.Concat(x.signed(), x.vulnerabilities(), x.patchLevel(), x.rules())},
+		{"It excuses", x.exceptions()},
+		{"A yes", x.promotion()},
+		{"A no", x.refusal()},
+	}
+	return slices.DeleteFunc(sections, func(s Section) bool { return len(s.Lines) == 0 })
+}
+
+type explanation struct {
+	c    *Compiled
+	spec Spec
+	now  time.Time
+}
+
+func (x *explanation) match() []string {
+	m := x.spec.Match
+	lines := []string{"pushes to the registry " + x.spec.From}
+	if len(m.Repositories) > 0 {
+		lines = append(lines, "of repositories "+patterns(m.Repositories))
+	}
+	if len(m.RepositoriesRegExp) > 0 {
+		lines = append(lines, "of repositories that are wholly of the form "+either(m.RepositoriesRegExp))
+	}
+	if len(m.Tags)+len(m.TagsRegExp) == 0 && m.Versions == "" {
+		return append(lines, "with any tag")
+	}
+	if len(m.Tags) > 0 {
+		lines = append(lines, "with tags "+patterns(m.Tags))
+	}
+	if len(m.TagsRegExp) > 0 {
+		lines = append(lines, "with tags that are wholly of the form "+either(m.TagsRegExp))
+	}
+	if m.Versions != "" {
+		lines = append(lines, "with tags that are semantic versions "+m.Versions)
+	}
+	return lines
+}
+
+// patterns reads globs: those that take, and then those that leave out again.
+func patterns(globs []string) string {
+	var take, leave []string
+	for _, g := range globs {
+		if without, negative := strings.CutPrefix(g, "!"); negative {
+			leave = append(leave, without)
+		} else {
+			take = append(take, g)
+		}
+	}
+	text := either(take)
+	if len(leave) > 0 {
+		text += ", but not " + either(leave)
+	}
+	return text
+}
+
+// either is a list of which one is enough.
+func either(all []string) string { return strings.Join(all, " or ") }
+
+func (x *explanation) signed() []string {
+	var lines []string
+	for _, r := range x.spec.Signatures {
+		names := r.SignedBy
+		if len(names) == 0 {
+			names = []string{r.Name}
+		}
+		lines = append(lines, fmt.Sprintf("%s: a signature of the image by %s", r.Name, newQuorum(x.c.groups(names...))))
+	}
+	for _, a := range x.spec.Attestations {
+		line := fmt.Sprintf("%s: an attestation of type %s by %s", a.Name, a.PredicateType, newQuorum(x.c.groups(a.SignedBy...)))
+		if a.Expression != "" {
+			line += ", for which holds " + a.Expression
+		}
+		lines = append(lines, line)
+	}
+	if s := x.spec.SBOM; s != nil {
+		line := fmt.Sprintf("an SBOM of type %s by %s", either(s.PredicateTypes), newQuorum(x.c.groups(s.SignedBy...)))
+		if s.Required {
+			lines = append(lines, line+"; the layers are not catalogued")
+		} else {
+			lines = append(lines, "nothing more where there is "+line+": it stands in for cataloguing the layers")
+		}
+	}
+	return lines
+}
+
+func (x *explanation) vulnerabilities() []string {
+	v := x.spec.Vulnerabilities
+	if v == nil {
+		return nil
+	}
+	lines := []string{"a scan with a vulnerability database of the last " + v.Report.MaxAge.String()}
+	if v.Report.AllowSampleDatabase {
+		lines[0] += ", or with the sample for demonstrations"
+	}
+	for _, d := range v.Deny {
+		lines = append(lines, "no vulnerability "+d.String())
+	}
+	for _, c := range v.Counts {
+		lines = append(lines, fmt.Sprintf("%s vulnerabilities%s on each platform", c.Deny.otherwise(), c))
+	}
+	return lines
+}
+
+func (x *explanation) patchLevel() []string {
+	p := x.spec.PatchLevel
+	var lines []string
+	if p.MaxAge > 0 {
+		lines = append(lines, "an image that was created within the last "+p.MaxAge.String())
+	}
+	if os := p.OperatingSystems; os != nil {
+		if len(os.Allow) > 0 {
+			lines = append(lines, "the operating system "+either(os.Allow))
+		}
+		if os.EndOfLife == "deny" {
+			lines = append(lines, "an operating system whose support has not ended")
+		}
+	}
+	for _, m := range p.Packages {
+		lines = append(lines, fmt.Sprintf("where %s %s is installed, version %s or newer", m.Type, m.Name, m.Minimum))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Labels)) {
+		lines = append(lines, fmt.Sprintf("a label %s that is wholly of the form %s", name, p.Labels[name]))
+	}
+	return lines
+}
+
+func (x *explanation) rules() []string {
+	var lines []string
+	for _, r := range x.spec.Rules {
+		line := fmt.Sprintf("%s: %s", r.Name, r.Expression)
+		if r.Message != "" {
+			line += " (" + r.Message + ")"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (x *explanation) exceptions() []string {
+	v := x.spec.Vulnerabilities
+	if v == nil {
+		return nil
+	}
+	var lines []string
+	for _, e := range v.Exceptions {
+		where := ""
+		if e.Package != "" {
+			where += " in " + e.Package
+		}
+		if len(e.Repositories) > 0 {
+			where += " in repositories " + patterns(e.Repositories)
+		}
+		state := "until "
+		if !x.now.Before(e.Expires.Time) {
+			state = "no more: it ended "
+		}
+		line := fmt.Sprintf("%s%s, %s%s, by %s: %s", e.ID, where, state, e.Expires.UTC().Format(time.DateTime), e.Owner, e.Reason)
+		if e.Ticket != "" {
+			line += " (" + e.Ticket + ")"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (x *explanation) promotion() []string {
+	p := x.spec.Promote
+	lines := []string{fmt.Sprintf("copies the image to the registry %s, repository %s", p.To, p.Repository)}
+	if x.spec.Mode == ModeAudit {
+		lines = []string{fmt.Sprintf("has no effect: the policy is in audit mode. Enforced, it would copy the image to the registry %s, repository %s", p.To, p.Repository)}
+	}
+	if len(p.Tags) > 0 {
+		line := "under the tags " + strings.Join(p.Tags, ", ")
+		if p.Immutable {
+			line += ", which then never move to another image"
+		}
+		lines = append(lines, line)
+	}
+	if len(p.Channels) > 0 {
+		lines = append(lines, "and moves the channels "+strings.Join(p.Channels, ", "))
+	}
+	return lines
+}
+
+func (x *explanation) refusal() []string {
+	lines := []string{"promotes nothing, and tells the developer what was found, what is expected and what to do"}
+	if len(x.spec.Signatures)+len(x.spec.Attestations) > 0 || x.spec.SBOM != nil && x.spec.SBOM.Required {
+		lines = append(lines, fmt.Sprintf("comes %s after the push where what is missing could still be signed", x.spec.Wait))
+	}
+	return lines
+}
