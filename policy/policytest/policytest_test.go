@@ -94,6 +94,7 @@ func TestACaseSaysWhatIsNotAsExpected(t *testing.T) {
 		"a stranger":         {`{signatures: [{}, {verifiedBy: [ben.pub]}]}`, "", `{verdict: rejected, findings: [{rule: ci, reason: wrong_signer}]}`, nil},
 		"an expression":      {`{attestations: [{verifiedBy: [ci], predicateType: "https://example.com/test/v1", predicate: {passed: false}}]}`, "", `{verdict: rejected, findings: [{check: attestations, rule: tests, reason: denied}]}`, nil},
 		"a part is replaced": {`{image: {platforms: [{name: linux/arm64, digest: "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", config: {user: root}}]}}`, "", `{verdict: rejected, findings: [{rule: non-root, platform: linux/arm64}]}`, nil},
+		"numbers and texts":  {`{image: {platforms: [{name: linux/amd64, digest: "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", config: {user: app}, labels: {a: 1.10, b: 7}, scan: {os: {id: alpine, version: 3.20}, packages: [{type: apk, name: a, version: 12.1}], vulnerabilities: [{id: a, epss: 0.10}, {id: b, epss: 1}]}}]}}`, "", `{verdict: promoted}`, nil},
 		"taken away":         {`{image: {platforms: null}}`, "", `{verdict: rejected, findings: [{check: image}]}`, nil},
 		"not its business":   {`{push: {tag: latest}}`, "", `{matches: false}`, nil},
 		"its business":       {``, "", `{matches: false}`, []string{"staging/team-a/app:v1: true, want false"}},
