@@ -136,7 +136,31 @@ Exit status: 0 sound, 1 mistakes found, 2 usage.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return app.PrintPolicySchema(streams) },
 	}
-	c.AddCommand(lint, policyTestCommand(streams), policyReplayCommand(streams), explain, schema)
+	c.AddCommand(lint, policyTestCommand(streams), policyReplayCommand(streams), policyPresetCommand(streams), explain, schema)
+	return c
+}
+
+func policyPresetCommand(streams app.Streams) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "preset [NAME]",
+		Short: "Print a policy to start from",
+		Long: `Print a policy to start from, with comments on where its thresholds come from; without
+a NAME, list those that there are. What has to be filled in, such as whose signatures
+count, is marked.
+
+Exit status: 0, or 2 when there is no such preset.`,
+		Example: "  gatekeeper policy preset\n  gatekeeper policy preset strict > policies/services.yaml",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			name := ""
+			if len(args) == 1 {
+				name = args[0]
+			}
+			return app.PrintPreset(name, output, streams)
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c
 }
 
