@@ -161,7 +161,8 @@ func (c Count) String() string {
 }
 
 // denial returns the rule that refuses a vulnerability; when none does yet, the
-// one that will first, and when that is. It is nil when none ever will.
+// one that will first, and when that is. It is nil when none ever will. Of
+// several it is the one whose words come first, wherever it is written.
 func (e *evaluation) denial(v Vulnerability) (first *Deny, due time.Time) {
 	for i := range e.spec.Vulnerabilities.Deny {
 		d := &e.spec.Vulnerabilities.Deny[i]
@@ -170,9 +171,9 @@ func (e *evaluation) denial(v Vulnerability) (first *Deny, due time.Time) {
 		}
 		from := d.from(v, e.now)
 		if !e.now.Before(from) {
-			return d, time.Time{}
+			from = time.Time{}
 		}
-		if first == nil || from.Before(due) {
+		if first == nil || from.Before(due) || from.Equal(due) && d.String() < first.String() {
 			first, due = d, from
 		}
 	}
