@@ -59,7 +59,15 @@ type Platform struct {
 	Labels       map[string]string `json:"labels,omitempty"`
 	Config       Config            `json:"config"`
 	Layers       []Layer           `json:"layers,omitempty"`
-	Scan         *Scan             `json:"scan,omitempty"` // nil when no policy asked for one, or it could not be made
+	History      []History         `json:"history,omitempty"`
+	// HistoryOmitted is how many entries of the history, the oldest of those
+	// that are too many, are not recorded.
+	HistoryOmitted int `json:"historyOmitted,omitempty"`
+	// Secrets is what a search for secrets in the configuration and the
+	// annotations found; nil: nobody looked. What it found is masked in all of
+	// this evidence.
+	Secrets *SecretSearch `json:"secrets,omitempty"`
+	Scan    *Scan         `json:"scan,omitempty"` // nil when no policy asked for one, or it could not be made
 }
 
 // Config is the execution part of an image configuration.
