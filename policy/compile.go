@@ -42,6 +42,8 @@ type Compiled struct {
 	rules        []*expression
 	labels       map[string]*regexp.Regexp
 	systems      []systemRange
+	ports        []port // of image.ports.allow
+	maxSize      uint64 // bytes of image.maxSize; 0: no limit
 	repository   *template.Template
 	tags         []*template.Template
 	channels     []*template.Template
@@ -60,6 +62,7 @@ func Compile(p Policy) (*Compiled, error) {
 	b.compileAttestations()
 	b.checkVulnerabilities()
 	b.compilePatchLevel()
+	b.compileConfigured()
 	b.compileRules()
 	b.checkSBOM()
 	b.compilePromote()
@@ -182,8 +185,8 @@ func (b *builder) checkHead() {
 	}
 	b.require("$.spec.from", p.Spec.From, "the name of the source registry in the configuration")
 	s := p.Spec
-	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && (s.SBOM == nil || !s.SBOM.Required) {
-		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel or rules")
+	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && s.Image == nil && (s.SBOM == nil || !s.SBOM.Required) {
+		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel, image or rules")
 	}
 }
 

@@ -43,6 +43,7 @@ const (
 	CheckOperatingSystems Check = "patchLevel.operatingSystems"
 	CheckPackages         Check = "patchLevel.packages"
 	CheckLabels           Check = "patchLevel.labels"
+	CheckConfiguration    Check = "image.configuration" // what the image is configured to do, and secrets in it
 	CheckRules            Check = "rules"
 	CheckPromote          Check = "promote" // the destination: immutable tags, templates
 )
@@ -51,7 +52,7 @@ const (
 func Checks() []Check {
 	return []Check{
 		CheckPolicy, CheckImage, CheckSignatures, CheckAttestations, CheckVulnerabilities, CheckMaxAge,
-		CheckOperatingSystems, CheckPackages, CheckLabels, CheckRules, CheckPromote,
+		CheckOperatingSystems, CheckPackages, CheckLabels, CheckConfiguration, CheckRules, CheckPromote,
 	}
 }
 

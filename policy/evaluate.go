@@ -26,6 +26,7 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkOperatingSystems()
 	e.checkPackages()
 	e.checkLabels()
+	e.checkConfiguration()
 	e.checkRules()
 	promotion := e.checkPromotion()
 

@@ -131,6 +131,9 @@ func fillAbsent(variables map[string]any) {
 				image[name] = map[string]any{}
 			}
 		}
+		if image["history"] == nil {
+			image["history"] = []any{}
+		}
 		if config, ok := image["config"].(map[string]any); ok {
 			for _, name := range []string{"entrypoint", "cmd", "env", "exposedPorts", "volumes"} {
 				if config[name] == nil {

@@ -45,6 +45,7 @@ type Spec struct {
 	SBOM            *SBOMSource      `yaml:"sbom" json:"sbom,omitempty"`
 	Vulnerabilities *Vulnerabilities `yaml:"vulnerabilities" json:"vulnerabilities,omitempty"`
 	PatchLevel      PatchLevel       `yaml:"patchLevel" json:"patchLevel"`
+	Image           *Configured      `yaml:"image" json:"image,omitempty"`
 	Rules           []Rule           `yaml:"rules" json:"rules,omitempty"`
 	Promote         Promote          `yaml:"promote" json:"promote"`
 }

@@ -141,7 +141,8 @@ func anything(c *policy.Compiled, now time.Time) map[string]any {
 			"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1024,
 			"platforms": []any{map[string]any{
 				"name": "linux/amd64", "digest": digest("a"), "os": "linux", "architecture": "amd64", "created": at(now.Add(-24 * time.Hour)),
-				"config": map[string]any{"user": "app"},
+				"config": map[string]any{"user": "app"}, "layers": []any{map[string]any{"digest": digest("b"), "size": 1024}},
+				"secrets": map[string]any{"found": []any{}},
 			}},
 		},
 		"signatures": []any{}, "attestations": []any{},

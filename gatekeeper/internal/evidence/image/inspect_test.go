@@ -52,9 +52,13 @@ func TestSecretsAreFoundAndMasked(t *testing.T) {
 			}
 		}
 		want := &policy.SecretSearch{Found: []policy.Secret{
-			{Where: "annotation source", Kind: "github-token"}, {Where: "annotation source", Kind: "url-credentials"}, {Where: "cmd[1]", Kind: "github-token"},
-			{Where: "entrypoint[1]", Kind: "url-credentials"}, {Where: "env DB_PASSWORD", Kind: "password"},
-			{Where: "history[0]", Kind: "github-token"}, {Where: "label build", Kind: "github-token"},
+			{Where: "annotation source", Kind: "github-token"},
+			{Where: "annotation source", Kind: "url-credentials"},
+			{Where: "cmd[1]", Kind: "github-token"},
+			{Where: "entrypoint[1]", Kind: "url-credentials"},
+			{Where: "env DB_PASSWORD", Kind: "password"},
+			{Where: "history[0]", Kind: "github-token"},
+			{Where: "label build", Kind: "github-token"},
 		}}
 		if diff := cmp.Diff(want, got.Platforms[0].Secrets); diff != "" {
 			t.Errorf("%s: %s", name, diff)

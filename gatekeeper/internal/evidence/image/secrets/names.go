@@ -9,8 +9,6 @@ import (
 
 // Names that end in one of these words hold a secret when their value is one.
 // PASSWORD_FILE, TOKEN_URL or GPG_KEY do not end so.
-//
-//nolint:gochecknoglobals // compiled once
 var (
 	// passwords are secret however short they are.
 	passwords = regexp.MustCompile(`(?i)(?:^|[._-])(?:[a-z0-9]*password|passwd|passphrase|pass)$|(?i)._pwd$`)

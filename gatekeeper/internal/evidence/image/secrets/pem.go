@@ -5,7 +5,6 @@ import (
 	"strings"
 )
 
-//nolint:gochecknoglobals // compiled once
 var (
 	// begin is the first line of a private key (RFC 7468), of OpenSSH's and of
 	// OpenPGP's (RFC 9580, section 6.2).

@@ -90,7 +90,6 @@ func groups(text string, at []int) []string {
 	return all
 }
 
-//nolint:gochecknoglobals // compiled once
 var (
 	// assignment is a variable that is set in a command. A value in quotes ends
 	// with them, another at a space or an operator of the shell.
