@@ -108,6 +108,7 @@ func (b *builder) compilePatchLevel() {
 	if p.MaxAge < 0 {
 		b.errorf("$.spec.patchLevel.maxAge", "%s; write a positive duration", p.MaxAge)
 	}
+	b.checkCreated(p)
 	if os := p.OperatingSystems; os != nil {
 		b.compileSystems(*os)
 	}

@@ -236,6 +236,7 @@ type Exception struct {
 // PatchLevel says how up to date an image has to be.
 type PatchLevel struct {
 	MaxAge           Duration          `yaml:"maxAge" json:"maxAge,omitempty"` // since the image was created
+	Created          *CreatedFrom      `yaml:"created" json:"created,omitempty"`
 	OperatingSystems *OperatingSystems `yaml:"operatingSystems" json:"operatingSystems,omitempty"`
 	Packages         []MinimumVersion  `yaml:"packages" json:"packages,omitempty"`
 	Labels           map[string]string `yaml:"labels" json:"labels,omitempty"` // name to anchored regular expression
