@@ -42,6 +42,7 @@ type Compiled struct {
 	rules        []*expression
 	labels       map[string]*regexp.Regexp
 	systems      []systemRange
+	runtimes     []systemRange
 	ports        []port // of image.ports.allow
 	maxSize      uint64 // bytes of image.maxSize; 0: no limit
 	repository   *template.Template
@@ -133,7 +134,7 @@ func (c *Compiled) TrustRoots() []string {
 // NeedsScan says whether judging needs a look inside the layers.
 func (c *Compiled) NeedsScan() bool {
 	s := c.policy.Spec
-	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || len(s.PatchLevel.Packages) > 0 {
+	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || s.PatchLevel.Runtimes != nil || len(s.PatchLevel.Packages) > 0 {
 		return true
 	}
 	return slices.ContainsFunc(c.rules, func(e *expression) bool { return e.needsScan })
@@ -191,7 +192,7 @@ func (b *builder) checkHead() {
 }
 
 func (p PatchLevel) empty() bool {
-	return p.MaxAge == 0 && p.OperatingSystems == nil && len(p.Packages) == 0 && len(p.Labels) == 0
+	return p.MaxAge == 0 && p.OperatingSystems == nil && p.Runtimes == nil && len(p.Packages) == 0 && len(p.Labels) == 0
 }
 
 func (b *builder) checkGlobs(path string, patterns []string) {

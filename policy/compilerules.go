@@ -112,6 +112,9 @@ func (b *builder) compilePatchLevel() {
 	if os := p.OperatingSystems; os != nil {
 		b.compileSystems(*os)
 	}
+	if p.Runtimes != nil {
+		b.compileRuntimes(*p.Runtimes)
+	}
 	for i, m := range p.Packages {
 		path := fmt.Sprintf("$.spec.patchLevel.packages[%d]", i)
 		b.require(path+".name", m.Name, "the package's name")

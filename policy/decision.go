@@ -41,6 +41,7 @@ const (
 	CheckVulnerabilities  Check = "vulnerabilities"
 	CheckMaxAge           Check = "patchLevel.maxAge"
 	CheckOperatingSystems Check = "patchLevel.operatingSystems"
+	CheckRuntimes         Check = "patchLevel.runtimes"
 	CheckPackages         Check = "patchLevel.packages"
 	CheckLabels           Check = "patchLevel.labels"
 	CheckConfiguration    Check = "image.configuration" // what the image is configured to do, and secrets in it
@@ -52,7 +53,7 @@ const (
 func Checks() []Check {
 	return []Check{
 		CheckPolicy, CheckImage, CheckSignatures, CheckAttestations, CheckVulnerabilities, CheckMaxAge,
-		CheckOperatingSystems, CheckPackages, CheckLabels, CheckConfiguration, CheckRules, CheckPromote,
+		CheckOperatingSystems, CheckRuntimes, CheckPackages, CheckLabels, CheckConfiguration, CheckRules, CheckPromote,
 	}
 }
 

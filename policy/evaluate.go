@@ -24,6 +24,7 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkVulnerabilities()
 	e.checkAge()
 	e.checkOperatingSystems()
+	e.checkRuntimes()
 	e.checkPackages()
 	e.checkLabels()
 	e.checkConfiguration()

@@ -237,7 +237,7 @@ func (e *evaluation) checkSize(p Platform) {
 // is too large.
 func exceeds(layers []Layer, limit uint64) bool {
 	for _, l := range layers {
-		if l.Size < 0 || uint64(l.Size) > limit { //nolint:gosec // it is not negative
+		if l.Size < 0 || uint64(l.Size) > limit {
 			return true
 		}
 		limit -= uint64(l.Size)

@@ -144,12 +144,14 @@ type Attestation struct {
 // Scan is what the scanner found in one platform's layers, or knows about what
 // an SBOM lists.
 type Scan struct {
-	Scanner         string           `json:"scanner"` // name and version
-	Catalogue       Catalogue        `json:"catalogue,omitzero"`
-	Database        *Database        `json:"database,omitempty"`
-	OS              *OperatingSystem `json:"os,omitempty"` // nil when none was recognised
-	Packages        []Package        `json:"packages"`
-	Vulnerabilities []Vulnerability  `json:"vulnerabilities"`
+	Scanner   string           `json:"scanner"` // name and version
+	Catalogue Catalogue        `json:"catalogue,omitzero"`
+	Database  *Database        `json:"database,omitempty"`
+	OS        *OperatingSystem `json:"os,omitempty"` // nil when none was recognised
+	// Runtimes are the major runtimes among the packages; nil: nobody looked.
+	Runtimes        []Runtime       `json:"runtimes,omitzero"`
+	Packages        []Package       `json:"packages"`
+	Vulnerabilities []Vulnerability `json:"vulnerabilities"`
 }
 
 // Database identifies the vulnerability database of a scan.

@@ -238,6 +238,7 @@ type PatchLevel struct {
 	MaxAge           Duration          `yaml:"maxAge" json:"maxAge,omitempty"` // since the image was created
 	Created          *CreatedFrom      `yaml:"created" json:"created,omitempty"`
 	OperatingSystems *OperatingSystems `yaml:"operatingSystems" json:"operatingSystems,omitempty"`
+	Runtimes         *Runtimes         `yaml:"runtimes" json:"runtimes,omitempty"`
 	Packages         []MinimumVersion  `yaml:"packages" json:"packages,omitempty"`
 	Labels           map[string]string `yaml:"labels" json:"labels,omitempty"` // name to anchored regular expression
 }

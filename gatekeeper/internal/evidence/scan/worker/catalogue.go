@@ -53,6 +53,7 @@ func (c catalogued) scan() *policy.Scan {
 		return strings.Compare(a.Type+" "+a.Name+" "+a.Version+" "+a.PURL, b.Type+" "+b.Name+" "+b.Version+" "+b.PURL)
 	})
 	s.Packages = slices.Compact(s.Packages)
+	s.Runtimes = scan.Runtimes(s.Packages)
 	return s
 }
 
