@@ -54,6 +54,9 @@ func (b *builder) checkVulnerabilities() {
 		if c.Severity != "" && !slices.Contains(severities(), c.Severity) {
 			b.errorf(path+".severity", "%q; write critical, high, medium, low, negligible or unknown", c.Severity)
 		}
+		if c.After != 0 && (c.Fixed == nil || !*c.Fixed) {
+			b.errorf(path+".after", "it counts from when a fix was published; write fixed: true beside it")
+		}
 		if c.Deny.operator == "" {
 			b.errorf(path+".deny", "missing; write which numbers are refused, such as \">= 10\"")
 		}

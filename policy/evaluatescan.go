@@ -123,7 +123,7 @@ func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
 func (e *evaluation) checkCount(p Platform, i int, c Count) {
 	counted := map[string]bool{}
 	for _, v := range p.Scan.Vulnerabilities {
-		if _, excused := e.exception(v); !excused && v.Suppressed == "" && c.counts(v) {
+		if _, excused := e.exception(v); !excused && v.Suppressed == "" && c.counts(v, e.now) {
 			counted[v.ID] = true
 		}
 	}
@@ -138,10 +138,13 @@ func (e *evaluation) checkCount(p Platform, i int, c Count) {
 	})
 }
 
-func (c Count) counts(v Vulnerability) bool {
+func (c Count) counts(v Vulnerability, now time.Time) bool {
 	severity := v.Severity
 	if !slices.Contains(severities(), severity) {
 		severity = SeverityUnknown
+	}
+	if now.Before((Deny{After: c.After}).from(v, now)) {
+		return false
 	}
 	return (c.Severity == "" || c.Severity == severity) && (c.Fixed == nil || *c.Fixed == (v.FixState == "fixed"))
 }
@@ -156,6 +159,9 @@ func (c Count) String() string {
 		words += " with a published fix"
 	} else if c.Fixed != nil {
 		words += " without a published fix"
+	}
+	if c.After > 0 {
+		words += " for " + c.After.String()
 	}
 	return words
 }

@@ -1,8 +1,12 @@
 package policy_test
 
 import (
+	"fmt"
+	"math/rand"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -64,4 +68,31 @@ func TestDecisionsAboutRuntimes(t *testing.T) {
 	if !k.compile(t, liveRuntimes).NeedsScan() {
 		t.Error("a policy about runtimes needs no scan")
 	}
+}
+
+// The order of runtimes is irrelevant, and taking what is known of them away
+// makes no yes of a no.
+func TestRuntimesInAnyOrder(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	policies := []*policy.Compiled{k.compile(t, liveRuntimes), k.compile(t, someRuntimes), k.compile(t, listedOnly)}
+	rapid.Check(t, func(t *rapid.T) {
+		c := rapid.SampledFrom(policies).Draw(t, "policy")
+		ev := k.good()
+		platform(ev).Scan.Runtimes = []policy.Runtime{}
+		for i := range rapid.IntRange(0, 4).Draw(t, "runtimes") {
+			name := rapid.SampledFrom(policy.RuntimeNames()).Draw(t, fmt.Sprint("name ", i))
+			days := rapid.IntRange(-1, 1).Draw(t, fmt.Sprint("days ", i))
+			holding(name, fmt.Sprint(20+i), time.Duration(days)*dayAge)(k, ev)
+		}
+		first := policy.Evaluate(c, ev, received())
+		shuffle(rand.New(rand.NewSource(rapid.Int64().Draw(t, "seed"))), platform(ev).Scan.Runtimes)
+		if a, b := text(t, first), text(t, policy.Evaluate(c, ev, received())); string(a) != string(b) {
+			t.Errorf("%s\n%s", a, b)
+		}
+		platform(ev).Scan.Runtimes = nil
+		if got := policy.Evaluate(c, ev, received()); got.Verdict == policy.VerdictPromoted {
+			t.Errorf("promoted without it: %+v", got)
+		}
+	})
 }
