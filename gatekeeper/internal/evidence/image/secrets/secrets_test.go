@@ -70,20 +70,21 @@ func TestKnownFormats(t *testing.T) {
 
 func TestVariables(t *testing.T) {
 	t.Parallel()
-	for entry, want := range map[string]string{
-		"POSTGRES_PASSWORD=hunter2":          "POSTGRES_PASSWORD=<masked>",
-		"DBPASSWORD=abc":                     "DBPASSWORD=<masked>",
-		"MYSQL_PWD=hunter2":                  "MYSQL_PWD=<masked>",
-		"RABBITMQ_DEFAULT_PASS=hunter2":      "RABBITMQ_DEFAULT_PASS=<masked>",
-		"PASSWORD=correct horse battery":     "PASSWORD=<masked>",
-		"spring.datasource.password=hunter2": "spring.datasource.password=<masked>",
-		"API_KEY=0123456789abcdef01234567":   "API_KEY=<masked>",
-		"NPM_TOKEN=" + a36:                   "NPM_TOKEN=<masked>",
-		"JWT_SECRET=s3cr3t-s3cr3t":           "JWT_SECRET=<masked>",
-		"SECRET_KEY_BASE=" + a36:             "SECRET_KEY_BASE=<masked>",
-		"AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzzzzzz": "AWS_SECRET_ACCESS_KEY=<masked>",
-		"DATABASE_URL=mysql://root:hunter2@db/x":                         "DATABASE_URL=mysql://root:<masked>@db/x",
+	for _, tt := range [][2]string{
+		{"POSTGRES_PASSWORD=hunter2", "POSTGRES_PASSWORD=<masked>"},
+		{"DBPASSWORD=abc", "DBPASSWORD=<masked>"},
+		{"MYSQL_PWD=hunter2", "MYSQL_PWD=<masked>"},
+		{"RABBITMQ_DEFAULT_PASS=hunter2", "RABBITMQ_DEFAULT_PASS=<masked>"},
+		{"PASSWORD=correct horse battery", "PASSWORD=<masked>"},
+		{"spring.datasource.password=hunter2", "spring.datasource.password=<masked>"},
+		{"API_KEY=0123456789abcdef01234567", "API_KEY=<masked>"},
+		{"NPM_TOKEN=" + a36, "NPM_TOKEN=<masked>"},
+		{"JWT_SECRET=s3cr3t-s3cr3t", "JWT_SECRET=<masked>"},
+		{"SECRET_KEY_BASE=" + a36, "SECRET_KEY_BASE=<masked>"},
+		{"AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzzzzzz", "AWS_SECRET_ACCESS_KEY=<masked>"},
+		{"DATABASE_URL=mysql://root:hunter2@db/x", "DATABASE_URL=mysql://root:<masked>@db/x"},
 	} {
+		entry, want := tt[0], tt[1]
 		if got := secrets.Variable(entry); got.Text != want || len(got.Kinds) == 0 {
 			t.Errorf("%s: %q, %v, want %q", entry, got.Text, got.Kinds, want)
 		}
