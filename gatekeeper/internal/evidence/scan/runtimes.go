@@ -93,7 +93,7 @@ func runtimeOf(p policy.Package) string {
 		"php-cli": "php", "php-fpm": "php", "libphp": "php", "php": "php", "ruby": "ruby", "perl": "perl", "dotnet": "dotnet", "golang": "go", "nodejs": "nodejs",
 	}
 	switch p.Type {
-	case "generic", "binary", "bitnami", "conda", "java-archive":
+	case "generic", "binary", "bitnami", "conda":
 		return binaries[p.Name]
 	case "golang":
 		if p.Name == "stdlib" { // of each binary that Go made

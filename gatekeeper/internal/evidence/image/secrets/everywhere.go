@@ -8,8 +8,9 @@ import (
 
 // The limits of looking for secrets that were found somewhere elsewhere.
 const (
-	maxRemembered = 100 // secrets
-	minRemembered = 8   // bytes; shorter ones are words, too
+	maxRemembered = 100     // secrets
+	minRemembered = 8       // bytes; shorter ones are words, too
+	maxLength     = 1 << 10 // bytes; longer ones are private keys, which are known anywhere
 )
 
 // Seen remembers the secrets that were found, so that they are masked wherever
@@ -21,7 +22,7 @@ type Seen struct{ values []string }
 // Add remembers what was found in a text.
 func (s *Seen) Add(f Found) {
 	for _, v := range f.values {
-		if len(v) >= minRemembered && len(s.values) < maxRemembered && !slices.Contains(s.values, v) {
+		if len(v) >= minRemembered && len(v) <= maxLength && len(s.values) < maxRemembered && !slices.Contains(s.values, v) {
 			s.values = append(s.values, v)
 		}
 	}

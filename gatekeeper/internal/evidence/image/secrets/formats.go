@@ -12,6 +12,7 @@ import (
 // that people see what it was.
 type format struct {
 	kind    string
+	mark    string // what every match holds; a text without it is not looked at further
 	pattern *regexp.Regexp
 	really  func(groups []string) bool // a second look at the groups; nil when the pattern is enough
 }
@@ -24,42 +25,43 @@ type format struct {
 var formats = []format{
 	// IAM User Guide, "IAM identifiers": AKIA for access keys, ASIA for
 	// temporary ones; the documents' own example ends with EXAMPLE.
-	{"aws-access-key-id", regexp.MustCompile(`\b(?:AKIA|ASIA)([A-Z2-7]{16})\b`), notExample},
+	{"aws-access-key-id", "AKIA", regexp.MustCompile(`\bAKIA([A-Z2-7]{16})\b`), notExample},
+	{"aws-access-key-id", "ASIA", regexp.MustCompile(`\bASIA([A-Z2-7]{16})\b`), notExample},
 	// GitHub Docs, "About authentication to GitHub", token formats.
-	{"github-token", regexp.MustCompile(`\bgh[pousr]_([A-Za-z0-9]{36,})\b`), nil},
-	{"github-token", regexp.MustCompile(`\bgithub_pat_([A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b`), nil},
+	{"github-token", "gh", regexp.MustCompile(`\bgh[pousr]_([A-Za-z0-9]{36,})\b`), nil},
+	{"github-token", "github_pat_", regexp.MustCompile(`\bgithub_pat_([A-Za-z0-9]{22}_[A-Za-z0-9]{59})\b`), nil},
 	// GitLab Docs, "Token overview", token prefixes.
-	{"gitlab-token", regexp.MustCompile(`\bgl(?:pat|oas|dt|rt|cbt|ptt|ft|agent|soat|imt)-([A-Za-z0-9_=.-]{20,})`), nil},
+	{"gitlab-token", "gl", regexp.MustCompile(`\bgl(?:pat|oas|dt|rt|cbt|ptt|ft|agent|soat|imt)-([A-Za-z0-9_=.-]{20,})`), nil},
 	// Slack API documentation, "Token types" and "Incoming webhooks".
-	{"slack-token", regexp.MustCompile(`\bxox[abeoprs]-((?:[0-9]+-){1,4}[A-Za-z0-9-]{10,})`), nil},
-	{"slack-webhook", regexp.MustCompile(`\bhooks\.slack\.com/services/(T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{20,})`), nil},
+	{"slack-token", "xox", regexp.MustCompile(`\bxox[abeoprs]-((?:[0-9]+-){1,4}[A-Za-z0-9-]{10,})`), nil},
+	{"slack-webhook", "hooks.slack.com", regexp.MustCompile(`\bhooks\.slack\.com/services/(T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{20,})`), nil},
 	// Google Cloud documentation, "Manage API keys".
-	{"google-api-key", regexp.MustCompile(`\bAIza([A-Za-z0-9_-]{35})(?:[^A-Za-z0-9_-]|$)`), nil},
+	{"google-api-key", "AIza", regexp.MustCompile(`\bAIza([A-Za-z0-9_-]{35})(?:[^A-Za-z0-9_-]|$)`), nil},
 	// RFC 7519 in the compact serialization of RFC 7515.
-	{"jwt", regexp.MustCompile(`\b(eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,})`), isJWT},
+	{"jwt", "eyJ", regexp.MustCompile(`\b(eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,})`), isJWT},
 	// GitHub's blog, "npm's new access token format".
-	{"npm-token", regexp.MustCompile(`\bnpm_([A-Za-z0-9]{36})\b`), nil},
+	{"npm-token", "npm_", regexp.MustCompile(`\bnpm_([A-Za-z0-9]{36})\b`), nil},
 	// PyPI's help, "How can I use API tokens": a macaroon in base64.
-	{"pypi-token", regexp.MustCompile(`\bpypi-(AgE[A-Za-z0-9_-]{50,})`), nil},
+	{"pypi-token", "pypi-AgE", regexp.MustCompile(`\bpypi-(AgE[A-Za-z0-9_-]{50,})`), nil},
 	// Stripe's documentation, "API keys": live keys; those for tests open nothing.
-	{"stripe-key", regexp.MustCompile(`\b[sr]k_live_([A-Za-z0-9]{16,})\b`), nil},
+	{"stripe-key", "k_live_", regexp.MustCompile(`\b[sr]k_live_([A-Za-z0-9]{16,})\b`), nil},
 	// Docker Docs, "Personal access tokens".
-	{"docker-token", regexp.MustCompile(`\bdckr_(?:pat|oat)_([A-Za-z0-9_-]{27,})`), nil},
+	{"docker-token", "dckr_", regexp.MustCompile(`\bdckr_(?:pat|oat)_([A-Za-z0-9_-]{27,})`), nil},
 	// Vault's documentation, "Tokens": service, batch and recovery tokens.
-	{"vault-token", regexp.MustCompile(`\bhv[sbr]\.([A-Za-z0-9_-]{24,})`), nil},
+	{"vault-token", "hv", regexp.MustCompile(`\bhv[sbr]\.([A-Za-z0-9_-]{24,})`), nil},
 	// DigitalOcean's API reference, token prefixes.
-	{"digitalocean-token", regexp.MustCompile(`\bdo[opr]_v1_([a-f0-9]{64})\b`), nil},
+	{"digitalocean-token", "_v1_", regexp.MustCompile(`\bdo[opr]_v1_([a-f0-9]{64})\b`), nil},
 	// Twilio SendGrid's documentation, "API keys".
-	{"sendgrid-key", regexp.MustCompile(`\bSG\.([A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})`), nil},
+	{"sendgrid-key", "SG.", regexp.MustCompile(`\bSG\.([A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})`), nil},
 	// Azure Storage's documentation, "Configure connection strings".
-	{"azure-storage-key", regexp.MustCompile(`\bAccountKey=([A-Za-z0-9+/]{86}==)`), nil},
+	{"azure-storage-key", "AccountKey=", regexp.MustCompile(`\bAccountKey=([A-Za-z0-9+/]{86}==)`), nil},
 	// RFC 9110, section 11.6.2, as curl and wget are given it.
-	{"authorization-header", regexp.MustCompile(`(?i)\bauthorization\s*:\s*(?:bearer|basic|token)\s+([A-Za-z0-9+/_=.~-]{16,})`), nil},
+	{"authorization-header", "", regexp.MustCompile(`(?i)\bauthorization\s*:\s*(?:bearer|basic|token)\s+([A-Za-z0-9+/_=.~-]{16,})`), nil},
 	// RFC 3986, section 3.2.1: user and password in front of the host. A tag
 	// with a digest (docker://nginx:1.27@sha256:…) looks the same.
-	{"url-credentials", regexp.MustCompile(`\b[A-Za-z][A-Za-z0-9+.-]+://[^\s/:@'"?#]*:([^\s/'"]+)@(sha[0-9]+:)?`), isPassword},
+	{"url-credentials", "://", regexp.MustCompile(`\b[A-Za-z][A-Za-z0-9+.-]+://[^\s/:@'"?#]*:([^\s/'"]+)@(sha[0-9]+:)?`), isPassword},
 	// RFC 7468: a private key in PEM, in base64, as variables often hold it.
-	{"private-key", regexp.MustCompile(`\b(LS0tLS1CRUdJTi[A-Za-z0-9+/]{60,}={0,2})`), isPrivateKey},
+	{"private-key", "LS0tLS1CRUdJTi", regexp.MustCompile(`\b(LS0tLS1CRUdJTi[A-Za-z0-9+/]{60,}={0,2})`), isPrivateKey},
 }
 
 // notExample leaves out the access key of Amazon's documents.

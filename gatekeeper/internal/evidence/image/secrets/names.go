@@ -19,9 +19,13 @@ var (
 	amazon = regexp.MustCompile(`(?i)(?:^|[._-])aws_?secret_?(?:access_?)?key$`)
 )
 
+// maxJudged bounds how much of a value is looked at to see what it is, in bytes.
+const maxJudged = 1 << 10
+
 // named says what a value is because of its name; empty: nothing secret.
 func named(name, value string) string {
 	value = unquoted(value)
+	value = value[:min(len(value), maxJudged)]
 	switch {
 	case !isLiteral(value):
 		return ""

@@ -32,12 +32,16 @@ type span struct {
 }
 
 // Variable looks at an environment variable, NAME=value. What it is named
-// counts.
+// counts, and so does what is set in its value, as in JAVA_OPTS or in the
+// connection string of a database.
 func Variable(entry string) Found {
 	spans := formatted(entry)
 	if name, value, ok := strings.Cut(entry, "="); ok {
 		if kind := named(name, value); kind != "" {
 			spans = append(spans, span{len(name) + 1, len(entry), kind})
+		}
+		for _, s := range assigned(value) {
+			spans = append(spans, span{len(name) + 1 + s.from, len(name) + 1 + s.to, s.kind})
 		}
 	}
 	return mask(entry, spans)
@@ -70,6 +74,9 @@ func Arguments(arguments []string) []Found {
 func formatted(text string) []span {
 	spans := privateKeys(text)
 	for _, f := range formats {
+		if !strings.Contains(text, f.mark) {
+			continue
+		}
 		for _, at := range f.pattern.FindAllStringSubmatchIndex(text, -1) {
 			if f.really == nil || f.really(groups(text, at)) {
 				spans = append(spans, span{at[2], at[3], f.kind})
@@ -116,12 +123,15 @@ const optionNames = `(?:password|passwd|token|api-?key|secret|secret-key|access-
 func assigned(text string) []span {
 	var spans []span
 	bare := bareUntil(text)
+	ends := next.FindAllStringIndex(text[:bare], -1)
 	for _, at := range assignment.FindAllStringSubmatchIndex(text, -1) {
 		from, to := at[4], at[5]
 		if from < bare && !strings.ContainsAny(text[from:from+1], `"'`) {
-			to = bare
-			if end := next.FindStringIndex(text[from:bare]); end != nil {
-				to = from + end[0]
+			for len(ends) > 0 && ends[0][0] < from {
+				ends = ends[1:]
+			}
+			if to = bare; len(ends) > 0 {
+				to = ends[0][0]
 			}
 		}
 		if kind := named(text[at[2]:at[3]], text[from:to]); kind != "" {

@@ -82,6 +82,9 @@ func TestVariables(t *testing.T) {
 		{"JWT_SECRET=s3cr3t-s3cr3t", "JWT_SECRET=<masked>"},
 		{"SECRET_KEY_BASE=" + a36, "SECRET_KEY_BASE=<masked>"},
 		{"AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzzzzzz", "AWS_SECRET_ACCESS_KEY=<masked>"},
+		{"JAVA_OPTS=-Xmx1g -Ddb.password=hunter2 -Dx=y", "JAVA_OPTS=-Xmx1g -Ddb.password=<masked> -Dx=y"},
+		{"ConnectionStrings__db=Server=db;User Id=sa;Password=hunter2;", "ConnectionStrings__db=Server=db;User Id=sa;Password=<masked>;"},
+		{"CALLBACK=https://x.example/?user=a&password=hunter2&b=c", "CALLBACK=https://x.example/?user=a&password=<masked>&b=c"},
 		{"DATABASE_URL=mysql://root:hunter2@db/x", "DATABASE_URL=mysql://root:<masked>@db/x"},
 	} {
 		entry, want := tt[0], tt[1]
@@ -173,6 +176,25 @@ func TestSeen(t *testing.T) {
 	seen.Add(secrets.Variable("C_PASSWORD=run"))
 	if got := seen.Mask("run login hunter2-hunter2-longer hunter2-hunter2"); got != "run login <masked> <masked>" {
 		t.Errorf("%q", got)
+	}
+}
+
+// Texts that are made to be looked at for long: what takes more than a little
+// for each of their bytes does not come to an end here.
+func TestHostileTextsAreNotSlow(t *testing.T) {
+	t.Parallel()
+	const size = 256 << 10
+	for _, piece := range []string{
+		"PASSWORD=b;", "A=b;", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----" + strings.Repeat("A", 40), "a://a:", "eyJhbGciOiJub25lIn0.",
+		"--password ", "PASSWORD=\"", "A", "xoxb-1-", " A=", "LS0tLS1CRUdJTi", "PASSWORD=ab12cd34 ",
+	} {
+		text := "ENV " + strings.Repeat(piece, size/len(piece))
+		var seen secrets.Seen
+		seen.Add(secrets.Command(text))
+		seen.Add(secrets.Variable("PASSWORD=" + text))
+		if got := seen.Mask(text); len(got) > 2*len(text) {
+			t.Errorf("%q: %d bytes", piece, len(got))
+		}
 	}
 }
 
