@@ -59,6 +59,7 @@ type Platform struct {
 	Labels       map[string]string `json:"labels,omitempty"`
 	Config       Config            `json:"config"`
 	Layers       []Layer           `json:"layers,omitempty"`
+	Scan         *Scan             `json:"scan,omitempty"` // nil when no policy asked for one, or it could not be made
 	History      []History         `json:"history,omitempty"`
 	// HistoryOmitted is how many entries of the history, the oldest of those
 	// that are too many, are not recorded.
@@ -67,7 +68,6 @@ type Platform struct {
 	// annotations found; nil: nobody looked. What it found is masked in all of
 	// this evidence.
 	Secrets *SecretSearch `json:"secrets,omitempty"`
-	Scan    *Scan         `json:"scan,omitempty"` // nil when no policy asked for one, or it could not be made
 }
 
 // Config is the execution part of an image configuration.
@@ -144,14 +144,13 @@ type Attestation struct {
 // Scan is what the scanner found in one platform's layers, or knows about what
 // an SBOM lists.
 type Scan struct {
-	Scanner   string           `json:"scanner"` // name and version
-	Catalogue Catalogue        `json:"catalogue,omitzero"`
-	Database  *Database        `json:"database,omitempty"`
-	OS        *OperatingSystem `json:"os,omitempty"` // nil when none was recognised
-	// Runtimes are the major runtimes among the packages; nil: nobody looked.
-	Runtimes        []Runtime       `json:"runtimes,omitzero"`
-	Packages        []Package       `json:"packages"`
-	Vulnerabilities []Vulnerability `json:"vulnerabilities"`
+	Scanner         string           `json:"scanner"` // name and version
+	Catalogue       Catalogue        `json:"catalogue,omitzero"`
+	Database        *Database        `json:"database,omitempty"`
+	OS              *OperatingSystem `json:"os,omitempty"`      // nil when none was recognised
+	Runtimes        []Runtime        `json:"runtimes,omitzero"` // nil: nobody looked for them among the packages
+	Packages        []Package        `json:"packages"`
+	Vulnerabilities []Vulnerability  `json:"vulnerabilities"`
 }
 
 // Database identifies the vulnerability database of a scan.

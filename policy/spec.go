@@ -165,12 +165,10 @@ type Deny struct {
 // One in several packages counts once; what an exception excuses, and what the
 // scanner takes for a false alarm, does not count.
 type Count struct {
-	Severity Severity `yaml:"severity" json:"severity,omitempty"` // exactly; every severity when empty
-	Fixed    *bool    `yaml:"fixed" json:"fixed,omitempty"`       // with, or without, a published fix
-	// After counts what has had a fix for at least this long, and what nobody
-	// knows that of. Only with fixed: true.
-	After Duration  `yaml:"after" json:"after,omitempty"`
-	Deny  Threshold `yaml:"deny" json:"deny"`
+	Severity Severity  `yaml:"severity" json:"severity,omitempty"` // exactly; every severity when empty
+	Fixed    *bool     `yaml:"fixed" json:"fixed,omitempty"`       // with, or without, a published fix
+	After    Duration  `yaml:"after" json:"after,omitempty"`       // what has had a fix for so long, or nobody knows how long; with fixed: true
+	Deny     Threshold `yaml:"deny" json:"deny"`
 }
 
 // Threshold compares a number: ">= 10".
