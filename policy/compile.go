@@ -38,6 +38,7 @@ type Compiled struct {
 	names        nameGrammar
 	authorities  []Authority
 	signers      map[string]group // by the name of an authority or a signature rule
+	referred     map[string]bool  // those that something refers to
 	attestations []*expression    // by index; nil when there is none
 	rules        []*expression
 	labels       map[string]*regexp.Regexp
@@ -54,7 +55,7 @@ type Compiled struct {
 // error joins a *FieldError for each mistake.
 func Compile(p Policy) (*Compiled, error) {
 	applyDefaults(&p)
-	c := &Compiled{policy: p, signers: map[string]group{}, labels: map[string]*regexp.Regexp{}, names: newNameGrammar()}
+	c := &Compiled{policy: p, signers: map[string]group{}, referred: map[string]bool{}, labels: map[string]*regexp.Regexp{}, names: newNameGrammar()}
 	b := &builder{c: c}
 	b.checkHead()
 	b.compileMatch()

@@ -20,7 +20,7 @@ func (c *Compiled) Explain(now time.Time) []Section {
 	x := &explanation{c: c, spec: c.policy.Spec, now: now}
 	sections := []Section{
 		{"It is about", x.match()},
-		{"It asks for", slices.Concat(x.signed(), x.vulnerabilities(), x.patchLevel(), x.rules())},
+		{"It asks for", slices.Concat(x.signed(), x.vulnerabilities(), x.patchLevel(), x.configured(), x.rules())},
 		{"It excuses", x.exceptions()},
 		{"A yes", x.promotion()},
 		{"A no", x.refusal()},
@@ -127,7 +127,15 @@ func (x *explanation) patchLevel() []string {
 	p := x.spec.PatchLevel
 	var lines []string
 	if p.MaxAge > 0 {
-		lines = append(lines, "an image that was created within the last "+p.MaxAge.String())
+		lines = append(lines, "an image that was created within the last "+p.MaxAge.String()+x.created())
+	}
+	if r := p.Runtimes; r != nil {
+		if len(r.Allow) > 0 {
+			lines = append(lines, "no runtime but "+either(r.Allow))
+		}
+		if r.EndOfLife == "deny" {
+			lines = append(lines, "no runtime whose support has ended")
+		}
 	}
 	if os := p.OperatingSystems; os != nil {
 		if len(os.Allow) > 0 {
@@ -143,6 +151,51 @@ func (x *explanation) patchLevel() []string {
 	for _, name := range slices.Sorted(maps.Keys(p.Labels)) {
 		lines = append(lines, fmt.Sprintf("a label %s that is wholly of the form %s", name, p.Labels[name]))
 	}
+	return lines
+}
+
+// created says whose word counts for an image's age.
+func (x *explanation) created() string {
+	c := x.spec.PatchLevel.Created
+	if c == nil {
+		return ""
+	}
+	words := make([]string, 0, len(c.From))
+	for _, from := range c.From {
+		if from == createdProvenance {
+			from += " by " + newQuorum(x.c.groups(c.SignedBy...)).String()
+		}
+		words = append(words, from)
+	}
+	return ", as its " + strings.Join(words, " and its ") + " says"
+}
+
+func (x *explanation) configured() []string {
+	c := x.spec.Image
+	if c == nil {
+		return nil
+	}
+	var lines []string
+	say := func(applies bool, format string, args ...any) {
+		if applies {
+			lines = append(lines, fmt.Sprintf(format, args...))
+		}
+	}
+	say(len(c.User) > 0, "an image that runs as %s", either(c.User))
+	if p := c.Ports; p != nil {
+		say(p.Allow != nil && len(p.Allow) == 0, "no exposed ports")
+		say(len(p.Allow) > 0, "no exposed ports but %s", either(p.Allow))
+		say(p.DenyPrivileged, "no exposed ports below %d", privileged)
+	}
+	say(len(c.Entrypoint) > 0, "an entry point: %s", either(c.Entrypoint))
+	if e := c.Env; e != nil {
+		say(len(e.Deny) > 0, "no variable %s", either(e.Deny))
+		say(len(e.Require) > 0, "the variables %s", strings.Join(e.Require, ", "))
+	}
+	say(c.Secrets == "deny", "no secrets in the configuration or the history")
+	say(len(c.NotSecret) > 0, "(what is in %s is none)", either(c.NotSecret))
+	say(c.MaxLayers > 0, "at most %d layers", c.MaxLayers)
+	say(c.MaxSize != "", "layers of %s at most, as they are stored", c.MaxSize)
 	return lines
 }
 

@@ -25,6 +25,18 @@ func TestExplain(t *testing.T) {
 			`non-root: image.config.user != "root"`, "It excuses: CVE-1, until 2027-01-01 00:00:00, by sec@acme.example: SEC-12",
 			"A yes: copies the image to the registry golden, repository {{ .Repository }}", "under the tags {{ .Tag }}", "comes 1h after the push",
 		}, []string{"audit mode", "never move", "no more"}},
+		"what an image is configured to do": {
+			"authorities: [{name: one, anyOf: [{keyFile: ci.pub}]}]\nimage: {user: non-root, ports: {allow: [8080/tcp], denyPrivileged: true}, entrypoint: required, env: {deny: [\"*_TOKEN\"], require: [TZ]}, secrets: deny, " +
+				"notSecret: [env DEMO_TOKEN], maxLayers: 40, maxSize: 2GiB}\npatchLevel: {maxAge: 30d, created: {from: [provenance, configuration], signedBy: [one]}, runtimes: {endOfLife: deny, allow: [\"nodejs >= 20\", go]}}\n" +
+				"vulnerabilities: {counts: [{fixed: true, after: 30d, deny: \"> 3\"}]}",
+			[]string{
+				"runs as non-root", "no exposed ports but 8080/tcp", "no exposed ports below 1024", "an entry point: required", "no variable *_TOKEN", "the variables TZ",
+				"no secrets in", "(what is in env DEMO_TOKEN is none)", "at most 40 layers", "layers of 2GiB at most", "within the last 30d, as its provenance by the key ci.pub",
+				"and its configuration says", "no runtime but nodejs >= 20 or go", "no runtime whose support has ended", "at most 3 vulnerabilities",
+			},
+			nil,
+		},
+		"no ports": {"image: {ports: {allow: []}}", []string{"no exposed ports\n"}, nil},
 		"audit mode, channels": {
 			"mode: audit\nrules: [{name: a, expression: 'push.tag != \"\"', message: tag it}]\npromote: {to: golden, repository: x, tags: [a], channels: [b, c], immutable: true}\n",
 			[]string{"A yes: has no effect", "Enforced, it would copy", "under the tags a, which then never move", "and moves the channels b, c", `a: push.tag != "" (tag it)`},

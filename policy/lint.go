@@ -70,25 +70,10 @@ func (l *linter) lintGlobs(path string, patterns []string) {
 
 func (l *linter) lintAuthorities() {
 	for i, a := range l.c.policy.Spec.Authorities {
-		if !slices.Contains(l.c.policy.Spec.signers(), a.Name) {
+		if !l.c.referred[a.Name] {
 			l.warn(fmt.Sprintf("$.spec.authorities[%d]", i), "nothing refers to the authority %s", a.Name)
 		}
 	}
-}
-
-// signers lists the authorities that something refers to.
-func (s Spec) signers() []string {
-	var names []string
-	for _, r := range s.Signatures {
-		names = append(names, r.SignedBy...)
-	}
-	for _, a := range s.Attestations {
-		names = append(names, a.SignedBy...)
-	}
-	if s.SBOM != nil {
-		names = append(names, s.SBOM.SignedBy...)
-	}
-	return names
 }
 
 func (l *linter) lintExpressions() {

@@ -63,6 +63,9 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Examples: []any{"2026-12-31"}}
 	case reflect.TypeFor[policy.Threshold]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^(>|>=|=|!=|<=|<) +[0-9]+$`, Examples: []any{">= 10"}}
+	case reflect.TypeFor[policy.OneOrMore]():
+		text := &jsonschema.Schema{Type: "string"}
+		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{text, {Type: "array", Items: text}}}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ func described() map[string]key {
 		"Spec.SBOM":            {"whose SBOM stands in for cataloguing the layers", false, nil},
 		"Spec.Vulnerabilities": {"which known vulnerabilities refuse an image", false, nil},
 		"Spec.PatchLevel":      {"how up to date an image has to be", false, nil},
+		"Spec.Image":           {"how an image has to be configured", false, nil},
 		"Spec.Rules":           {"CEL expressions that have to hold for every platform", false, nil},
 		"Spec.Promote":         {"where a yes takes the image", true, nil},
 
@@ -95,6 +96,7 @@ func described() map[string]key {
 
 		"Count.Severity": {"exactly; all when left out", false, severities},
 		"Count.Fixed":    {"with a published fix; with false, without one", false, nil},
+		"Count.After":    {"with fixed: true, those whose fix has been published for so long", false, nil},
 		"Count.Deny":     {"the numbers that are refused: > 10, >= 10, = 10, != 10, <= 10 or < 10", true, nil},
 
 		"Exception.ID":           {"the vulnerability, or one of its aliases", true, nil},
@@ -106,12 +108,35 @@ func described() map[string]key {
 		"Exception.Ticket":       {"where it was agreed on", false, nil},
 
 		"PatchLevel.MaxAge":           {"since the image was created", false, nil},
+		"PatchLevel.Created":          {"whose word counts for when the image was created", false, nil},
+		"PatchLevel.Runtimes":         {"which runtimes an image may hold", false, nil},
 		"PatchLevel.OperatingSystems": {"which distributions an image may be built on", false, nil},
 		"PatchLevel.Packages":         {"packages that must not be older where they are installed", false, nil},
 		"PatchLevel.Labels":           {"regular expressions (RE2) for the whole values of labels, by their names", false, nil},
 
 		"OperatingSystems.EndOfLife": {"deny refuses a release whose free security support has ended", false, []string{"deny", "allow"}},
 		"OperatingSystems.Allow":     {"what may be used: debian >= 12, ubuntu = 24.04, wolfi", false, nil},
+
+		"CreatedFrom.From":     {"provenance, configuration, or both, which then both have to be recent", true, nil},
+		"CreatedFrom.SignedBy": {"authorities whose provenance counts", false, nil},
+
+		"Runtimes.EndOfLife": {"deny refuses a release whose support has ended", false, []string{"deny", "allow"}},
+		"Runtimes.Allow":     {"what may be used: nodejs >= 20, python = 3.12", false, nil},
+
+		"Configured.User":       {"non-root, non-root-uid, or users as the configuration writes them", false, nil},
+		"Configured.Ports":      {"which ports an image may expose", false, nil},
+		"Configured.Entrypoint": {"required, or globs for the program that is started", false, nil},
+		"Configured.Env":        {"which variables an image may set and has to", false, nil},
+		"Configured.Secrets":    {"deny refuses an image whose configuration or history holds secrets", false, []string{"deny", "allow"}},
+		"Configured.NotSecret":  {"places where something looks like a secret and is none, as findings write them", false, nil},
+		"Configured.MaxLayers":  {"how many layers an image may have", false, nil},
+		"Configured.MaxSize":    {"how large all layers may be as they are stored: 2GiB", false, nil},
+
+		"Ports.Allow":          {"8080/tcp or 9090, which is TCP; an empty list allows none", false, nil},
+		"Ports.DenyPrivileged": {"refuse ports below 1024", false, nil},
+
+		"Environment.Deny":    {"variables that must not be set: a name, or NAME=value; * is any text", false, nil},
+		"Environment.Require": {"variables that have to be set: a name, or NAME=value; * is any text", false, nil},
 
 		"MinimumVersion.Type":    {"the package URL type: deb, rpm, apk, npm, pypi, golang …", true, nil},
 		"MinimumVersion.Name":    {"the package", true, nil},
