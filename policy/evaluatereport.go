@@ -119,10 +119,11 @@ func (e *evaluation) judgeReports(r reports, q *quorum, count tally) {
 
 func (e *evaluation) missingReport(q *quorum) Finding {
 	signedBy := e.spec.Vulnerabilities.Report.SignedBy
+	// With the short name of the type, cosign drops the database's age.
 	return Finding{
 		Check: CheckVulnerabilities, Rule: ruleReport, Expected: "a recent vulnerability report by " + q.String(),
 		Remedy: q.remedy("scan the image and attest the report", signedBy) +
-			q.command("cosign attest", "--type vuln --predicate FILE REGISTRY/"+e.subject()),
+			q.command("cosign attest", "--type "+vulnreport.PredicateCosign+" --predicate FILE REGISTRY/"+e.subject()),
 	}
 }
 

@@ -77,7 +77,7 @@ func unite(scanned []Vulnerability, reported []stated) []stated {
 
 // key puts what one source states in an order.
 func (s stated) key() string {
-	return fmt.Sprintf("%q", []any{s.Vulnerability.ID, s.Type, s.Package, s.Version, s.Severity, s.Aliases, s.FixState, s.FixedIn, s.KnownExploited, s.EPSS})
+	return fmt.Sprintf("%q", []any{s.ID, s.Type, s.Package, s.Version, s.Severity, s.Aliases, s.FixState, s.FixedIn, s.KnownExploited, s.EPSS})
 }
 
 // facts are what is known of vulnerabilities whoever says it, by each of their

@@ -74,9 +74,9 @@ func readGrype(text json.RawMessage, r *Report) error {
 	case g.Descriptor.Name != "grype":
 		return fmt.Errorf("a report of %q, which is not read; write Grype's or Trivy's", cut(g.Descriptor.Name))
 	case g.Matches == nil:
-		return errors.New("Grype's report has no list of matches")
+		return errors.New("the report of Grype has no list of matches")
 	case g.Source.Type != "image":
-		return fmt.Errorf("Grype's report is about a %q, not about an image", cut(g.Source.Type))
+		return fmt.Errorf("the report of Grype is about a %q, not about an image", cut(g.Source.Type))
 	}
 	if err := older(&r.Finished, g.Descriptor.Timestamp); err != nil {
 		return fmt.Errorf("descriptor.timestamp: %w", err)
@@ -99,7 +99,7 @@ func (d grypeDatabase) read(r *Report) (exploited bool, err error) {
 	broken, built := d.Error, d.Built
 	if s := d.Status; s != nil {
 		if s.Valid != nil && !*s.Valid {
-			return false, errors.New("Grype's vulnerability database was not valid")
+			return false, errors.New("the vulnerability database of Grype was not valid")
 		}
 		broken, built = s.Error, s.Built
 		major, _, _ := strings.Cut(strings.TrimPrefix(s.SchemaVersion, "v"), ".")
@@ -107,7 +107,7 @@ func (d grypeDatabase) read(r *Report) (exploited bool, err error) {
 		exploited = err == nil && version >= 6
 	}
 	if broken != nil && broken != "" {
-		return false, errors.New("Grype had trouble with its vulnerability database")
+		return false, errors.New("the scan of Grype had trouble with its vulnerability database")
 	}
 	if err := older(&r.Database, built); err != nil {
 		return false, fmt.Errorf("descriptor.db: built: %w", err)

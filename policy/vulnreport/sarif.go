@@ -114,12 +114,12 @@ func trivySARIF(result sarifResult, rule sarifRule) (v Vulnerability, is bool, e
 		if slices.ContainsFunc(tags, func(t string) bool { return slices.Contains([]string{"secret", "misconfiguration", "license"}, t) }) {
 			return v, false, nil
 		}
-		return v, false, errors.New("Trivy's rule does not say what it is about")
+		return v, false, errors.New("the rule of Trivy does not say what it is about")
 	}
 	said := fields(result.Message.Text)
 	for _, name := range []string{"Package", "Installed Version", "Severity", "Fixed Version"} {
 		if _, there := said[name]; !there {
-			return v, false, fmt.Errorf("Trivy's message does not say: %s", name)
+			return v, false, fmt.Errorf("the message of Trivy does not say: %s", name)
 		}
 	}
 	v = Vulnerability{ID: result.RuleID, FixState: "not-fixed"}
@@ -151,11 +151,11 @@ func grypeSARIF(result sarifResult, rule sarifRule) (v Vulnerability, is bool, e
 	message := regexp.MustCompile(`^An? (\w+) vulnerability in \S+ package: (.+), version (.*) was found `)
 	said := message.FindStringSubmatch(result.Message.Text)
 	if said == nil {
-		return v, false, errors.New("Grype's message is not understood")
+		return v, false, errors.New("the message of Grype is not understood")
 	}
 	id, is := strings.CutSuffix(result.RuleID, "-"+said[2])
 	if !is {
-		return v, false, errors.New("Grype's rule is about another package than its message")
+		return v, false, errors.New("the rule of Grype is about another package than its message")
 	}
 	purl := ""
 	if len(rule.Properties.PURLs) > 0 {

@@ -49,7 +49,7 @@ func readTrivy(text json.RawMessage, r *Report) error {
 	case t.SchemaVersion != 2:
 		return fmt.Errorf("a report of Trivy of the schema version %d; version 2 is read", t.SchemaVersion)
 	case t.ArtifactType != "container_image":
-		return fmt.Errorf("Trivy's report is about a %q, not about a container_image", cut(t.ArtifactType))
+		return fmt.Errorf("the report of Trivy is about a %q, not about a container_image", cut(t.ArtifactType))
 	}
 	if err := older(&r.Finished, t.CreatedAt); err != nil {
 		return fmt.Errorf("CreatedAt: %w", err)
@@ -73,7 +73,7 @@ func readTrivy(text json.RawMessage, r *Report) error {
 		}
 	}
 	if !looked {
-		return errors.New("Trivy's report lists no packages that were looked at (a result of class os-pkgs or lang-pkgs)")
+		return errors.New("the report of Trivy lists no packages that were looked at (a result of class os-pkgs or lang-pkgs)")
 	}
 	return nil
 }
