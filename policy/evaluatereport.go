@@ -79,9 +79,16 @@ func (e *evaluation) readReport(r *reports, a Attestation) bool {
 			report.Scanner, report.Finished.Format(time.DateTime), limit))
 		return false
 	}
+	counts := e.counts(r, report)
 	for _, v := range report.Vulnerabilities {
-		r.stated = append(r.stated, fromReport(v, report.Scanner))
+		r.stated = append(r.stated, fromReport(v, report.Scanner, counts))
 	}
+	return counts
+}
+
+// counts says whether a report with a recent scan counts as one.
+func (e *evaluation) counts(r *reports, report vulnreport.Report) bool {
+	asked := e.spec.Vulnerabilities.Report
 	switch db := report.Database; {
 	case report.Finished.After(e.now.Add(maxSkew)), db.After(e.now.Add(maxSkew)):
 		r.refused = least(r.refused, "the report of "+report.Scanner+" says that it was made in the future")

@@ -149,39 +149,6 @@ func (e *evaluation) checkVulnerability(p Platform, v stated) (f Finding, about 
 	return f, true
 }
 
-// because says what is not known of a vulnerability, or since when it is, that
-// a rule refuses.
-func (d Deny) because(v stated, now time.Time) (why string) {
-	for _, open := range []struct {
-		is   bool
-		text string
-	}{
-		{d.Severity != "" && v.unsaid.Severity, "nobody says how severe it is"},
-		{d.Fixed != nil && v.unsaid.Fix, "nobody says whether there is a fix"},
-		{d.KnownExploited && v.unsaid.Exploited, "nobody says whether it is exploited"},
-		{(len(d.Types) > 0 || len(d.Packages) > 0) && v.unsaid.Package, "nobody says in which package"},
-		{len(d.Types) > 0 && v.unsaid.Type && !v.unsaid.Package, "nobody says in which type of package"},
-		{d.EPSS > 0 && v.EPSS == 0, "it has no EPSS score"},
-	} {
-		if open.is {
-			why += "; " + open.text
-		}
-	}
-	began, known := d.began(v, now)
-	switch {
-	case d.After == 0:
-	case known && d.Since == SinceAdvisory:
-		why += "; it was published " + began.UTC().Format(time.DateTime)
-	case known:
-		why += "; there has been a fix since " + began.UTC().Format(time.DateTime)
-	case d.Since == SinceAdvisory:
-		why += "; nobody knows when it was published"
-	default:
-		why += "; nobody knows since when there is a fix"
-	}
-	return why
-}
-
 // checkCount counts what counts, each vulnerability once.
 func (e *evaluation) checkCount(p Platform, i int, c Count, all []stated) {
 	counted, named := map[string]bool{}, map[string]bool{}
@@ -209,15 +176,6 @@ func (e *evaluation) checkCount(p Platform, i int, c Count, all []stated) {
 		f.Found += "; whether VEX statements excuse some is not known: " + why
 	}
 	e.add(f)
-}
-
-// excuses says whether an exception or a VEX statement excuses a vulnerability.
-func (e *evaluation) excuses(p Platform, v stated) bool {
-	if _, excused := e.exception(v.Vulnerability); excused {
-		return true
-	}
-	statement, said := e.statementAbout(p, v)
-	return said && statement.excused
 }
 
 func (c Count) counts(v stated) bool {

@@ -185,3 +185,12 @@ func (e *evaluation) covers(s vex.Statement, p Platform, v stated) bool {
 		return product.Is(e.asProduct(p)) && product.Covers(found)
 	})
 }
+
+// excuses says whether an exception or a VEX statement excuses a vulnerability.
+func (e *evaluation) excuses(p Platform, v stated) bool {
+	if _, excused := e.exception(v.Vulnerability); excused {
+		return true
+	}
+	statement, said := e.statementAbout(p, v)
+	return said && statement.excused
+}

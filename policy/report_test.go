@@ -194,6 +194,9 @@ func TestReportsDecide(t *testing.T) {
 		{"counted together", vulnerabilities(bothSources, `counts: [{deny: "> 1"}]`), all(reports(grype(0, openCritical)), cve(nil)), 0, no, denied, "2 vulnerabilities"},
 		{"not counted before all is there", vulnerabilities(bothSources, `counts: [{deny: "< 1"}]`), nil, 0, later, absent, "no report yet"},
 
+		{"what an old database knows is no help", vulnerabilities("report: {from: [attestation], signedBy: [ci], maxAge: 2h, scanMaxAge: 24h}", "deny: [{severity: critical, knownExploited: true}]"), all(noScan, listed("CVE-9"), reports(grype(90*time.Minute, openCritical))), 0, no, denied, "nobody says whether it is exploited"},
+		{"what a current one knows is", vulnerabilities("report: {from: [attestation], signedBy: [ci], maxAge: 3h}", "deny: [{severity: critical, knownExploited: true}]"), all(noScan, listed("CVE-9"), reports(grype(90*time.Minute, openCritical))), 0, yes, "", ""},
+
 		// Several signers.
 		{"one of two", two + vulnSection(reported, deniesFixed), all(noScan, reports(grype(0))), 0, later, absent, "only 1 of 2 signers"},
 		{"two of two", two + vulnSection(reported, deniesFixed), all(noScan, reports(grype(0)), attests(nobody, vulnreport.PredicateCosign, grype(time.Minute))), 0, yes, "", ""},

@@ -5,52 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/golden-gatekeeper/gatekeeper/policy/vulnreport"
 )
-
-// stated is a vulnerability as one source states it.
-type stated struct {
-	Vulnerability
-
-	by     string // who reports it; empty: the embedded scanner
-	unsaid vulnreport.Unsaid
-}
-
-// names are the identifiers that it is known by.
-func (s stated) names() []string { return append([]string{s.ID}, s.Aliases...) }
-
-// String says what it is, and where.
-func (s stated) String() string {
-	text := s.ID
-	if !s.unsaid.Severity {
-		text += fmt.Sprintf(" (%s)", s.Severity)
-	}
-	if s.unsaid.Package {
-		text += " in a package that is not named"
-	} else {
-		text += fmt.Sprintf(" in %s %s", s.Package, s.Version)
-	}
-	if s.by != "" {
-		text += ", as " + s.by + " reports"
-	}
-	return text
-}
-
-// fromReport is a vulnerability as a signed report states it.
-func fromReport(v vulnreport.Vulnerability, by string) stated {
-	known := func(t time.Time) *time.Time {
-		if t.IsZero() {
-			return nil
-		}
-		return &t
-	}
-	return stated{by: by, unsaid: v.Unsaid, Vulnerability: Vulnerability{
-		ID: v.ID, Aliases: v.Aliases, Severity: Severity(v.Severity), Package: v.Package, Version: v.Version, Type: v.Type,
-		FixState: v.FixState, FixedIn: v.FixedIn, FixedAt: known(v.FixedAt), PublishedAt: known(v.PublishedAt),
-		KnownExploited: v.KnownExploited, EPSS: v.EPSS, URL: v.URL,
-	}}
-}
 
 // unite puts what several sources state side by side, the scanner's first.
 // Nothing that one of them names is lost because another knows better. What
@@ -77,7 +32,7 @@ func unite(scanned []Vulnerability, reported []stated) []stated {
 
 // key puts what one source states in an order.
 func (s stated) key() string {
-	return fmt.Sprintf("%q", []any{s.ID, s.Type, s.Package, s.Version, s.Severity, s.Aliases, s.FixState, s.FixedIn, s.KnownExploited, s.EPSS})
+	return fmt.Sprintf("%t %q", s.alone, []any{s.ID, s.Type, s.Package, s.Version, s.Severity, s.Aliases, s.FixState, s.FixedIn, s.KnownExploited, s.EPSS})
 }
 
 // facts are what is known of vulnerabilities whoever says it, by each of their
@@ -100,6 +55,9 @@ type fact struct {
 func factsOf(all []stated) facts {
 	f := facts{}
 	for _, s := range all {
+		if s.alone {
+			continue
+		}
 		for _, name := range s.names() {
 			about := f[place{name: name}]
 			if !s.unsaid.Exploited {
@@ -165,7 +123,7 @@ func withoutVague(all []stated) []stated {
 	placed := map[string][]int{}
 	for i, s := range all {
 		for _, name := range s.names() {
-			if !s.unsaid.Package && s.Suppressed == "" {
+			if !s.unsaid.Package && !s.alone && s.Suppressed == "" {
 				placed[name] = append(placed[name], i)
 			}
 		}
