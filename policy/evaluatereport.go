@@ -136,15 +136,16 @@ func (e *evaluation) missingReport(q *quorum) Finding {
 
 // compareSources records where the scanner and the signed reports name
 // different vulnerabilities, of those that a rule is about. All of them count.
-func (e *evaluation) compareSources(p Platform, all []stated) {
-	named := [2]map[string]bool{{}, {}}
+func (e *evaluation) compareSources(p Platform, all, reported []stated) {
+	named := [2]map[string]bool{{}, {}} // by the scanner, and by reports
 	side := func(s stated) int {
 		if s.by == "" {
 			return 0
 		}
 		return 1
 	}
-	for _, s := range all {
+	// Those of reports as they were stated: some are left out beside better ones.
+	for _, s := range slices.Concat(all, reported) {
 		for _, name := range s.names() {
 			named[side(s)][name] = true
 		}
@@ -152,7 +153,7 @@ func (e *evaluation) compareSources(p Platform, all []stated) {
 	var only [2][]string
 	for _, s := range all {
 		other := named[1-side(s)]
-		if e.concerns(s) && !slices.ContainsFunc(s.names(), func(name string) bool { return other[name] }) {
+		if s.Suppressed == "" && e.concerns(s) && !slices.ContainsFunc(s.names(), func(name string) bool { return other[name] }) {
 			only[side(s)] = append(only[side(s)], s.ID)
 		}
 	}

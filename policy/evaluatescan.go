@@ -45,7 +45,7 @@ func (e *evaluation) checkVulnerabilities() {
 			e.checkCount(p, i, c, all)
 		}
 		if r := e.spec.Vulnerabilities.Report; r.scans() && r.attested() {
-			e.compareSources(p, all)
+			e.compareSources(p, all, reported.stated)
 		}
 	}
 }

@@ -190,6 +190,8 @@ func TestReportsDecide(t *testing.T) {
 		})), 0, no, denied, "as grype reports"},
 		{"the scanner takes it for a false alarm, a vague report does not", united, all(listed("CVE-1"), cve(func(v *policy.Vulnerability) { v.Suppressed = "a false alarm" })), 0, no, denied, "not named"},
 		{"they disagree about what no rule refuses yet", vulnerabilities(bothSources, "deny: [{severity: critical, fixed: true, after: 30d}]"), all(reports(grype(0)), cve(func(v *policy.Vulnerability) { v.FixedAt = ago(dayAge) })), 0, yes, policy.ReasonDisagreement, "the scanner alone names CVE-1"},
+		{"a list without packages agrees", vulnerabilities(bothSources, "deny: [{severity: critical, fixed: true}], "+excuse("CVE-1", "openssl")), all(listed("CVE-1"), cve(nil)), 0, yes, policy.ReasonExcepted, "CVE-1 (critical) in openssl 3.0.1, excused"},
+		{"a false alarm that no report names is no disagreement", united, all(reports(grype(0)), cve(func(v *policy.Vulnerability) { v.Suppressed = "a false alarm" })), 0, yes, policy.ReasonExcepted, "false alarm"},
 		{"counted once", vulnerabilities(bothSources, `counts: [{deny: "> 1"}]`), all(reports(grype(0, openCritical)), cve(func(v *policy.Vulnerability) { v.ID, v.Aliases = "GHSA-9", []string{"CVE-9"} })), 0, yes, "", ""},
 		{"counted together", vulnerabilities(bothSources, `counts: [{deny: "> 1"}]`), all(reports(grype(0, openCritical)), cve(nil)), 0, no, denied, "2 vulnerabilities"},
 		{"not counted before all is there", vulnerabilities(bothSources, `counts: [{deny: "< 1"}]`), nil, 0, later, absent, "no report yet"},
@@ -292,5 +294,59 @@ func TestReportsAloneNeedNoScan(t *testing.T) {
 		if got := k.compile(t, rules).NeedsScan(); got != want {
 			t.Errorf("%v for\n%s", got, rules)
 		}
+	}
+}
+
+// That sources differ is only said where they do.
+func TestSourcesThatAgree(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	c := k.compile(t, vulnerabilities(bothSources, deniesFixed))
+	for name, tt := range map[string]struct {
+		edit edit
+		want []string
+	}{
+		"a list without packages":  {all(listed("CVE-1"), cve(nil)), nil},
+		"an alias":                 {all(listed("GHSA-1"), cve(func(v *policy.Vulnerability) { v.Aliases = []string{"GHSA-1"} })), nil},
+		"a false alarm":            {all(listed(), cve(func(v *policy.Vulnerability) { v.Suppressed = "a false alarm" })), nil},
+		"what no rule is about":    {all(listed(), cve(func(v *policy.Vulnerability) { v.Severity = policy.SeverityLow })), nil},
+		"one that one alone names": {all(listed("CVE-2", "CVE-3", "CVE-4", "CVE-5"), cve(nil)), []string{"the scanner alone names CVE-1; the signed reports alone name CVE-2, CVE-3, CVE-4 and 1 more"}},
+	} {
+		ev := k.good()
+		platform(ev).Digest = ev.Subject.Digest
+		tt.edit(k, ev)
+		var found []string
+		for _, f := range policy.Evaluate(c, ev, received()).Findings {
+			if f.Reason == policy.ReasonDisagreement {
+				found = append(found, f.Found)
+			}
+		}
+		if !slices.Equal(found, tt.want) {
+			t.Errorf("%s: %q", name, found)
+		}
+	}
+}
+
+// Of two reports by the same scanner that differ in one date alone, which is
+// shown does not depend on which was read first.
+func TestReportsThatDifferInADate(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	c := k.compile(t, vulnerabilities(reported, "deny: [{fixed: true, after: 60d}]"))
+	other := strings.Replace(openCritical, "2026-11-01", "2026-11-02", 1)
+	var results []string
+	for _, edits := range []edit{all(reports(grype(0, openCritical)), reports(grype(0, other))), all(reports(grype(0, other)), reports(grype(0, openCritical)))} {
+		ev := k.good()
+		platform(ev).Digest = ev.Subject.Digest
+		edits(k, ev)
+		r := policy.Evaluate(c, ev, received())
+		r.Inputs = nil // which name the manifests
+		if len(r.Findings) != 1 || r.Verdict != policy.VerdictPromoted {
+			t.Errorf("%+v", r)
+		}
+		results = append(results, string(marshal(t, r)))
+	}
+	if results[0] != results[1] {
+		t.Errorf("%s\n%s", results[0], results[1])
 	}
 }

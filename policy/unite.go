@@ -30,9 +30,11 @@ func unite(scanned []Vulnerability, reported []stated) []stated {
 	return withoutVague(all)
 }
 
-// key puts what one source states in an order.
+// key puts what one source states in an order, by everything about it.
 func (s stated) key() string {
-	return fmt.Sprintf("%t %q", s.alone, []any{s.ID, s.Type, s.Package, s.Version, s.Severity, s.Aliases, s.FixState, s.FixedIn, s.KnownExploited, s.EPSS})
+	unset := time.Time{}
+	return fmt.Sprintf("%t %q %v %v %v", s.alone, []any{s.ID, s.Type, s.Package, s.Version, s.Severity, s.Aliases, s.FixState, s.FixedIn, s.KnownExploited, s.EPSS, s.URL},
+		s.unsaid, *cmp.Or(s.FixedAt, &unset), *cmp.Or(s.PublishedAt, &unset))
 }
 
 // facts are what is known of vulnerabilities whoever says it, by each of their
@@ -52,32 +54,30 @@ type fact struct {
 	fixedAt     *time.Time
 }
 
+// with adds what another source knows. A fix that one of them knows is one.
+func (a fact) with(b fact) fact {
+	state := max(a.fixState, b.fixState)
+	if a.fixState == "fixed" || b.fixState == "fixed" {
+		state = "fixed"
+	}
+	return fact{
+		told: a.told || b.told, exploited: a.exploited || b.exploited, epss: max(a.epss, b.epss),
+		publishedAt: earlier(a.publishedAt, b.publishedAt), fixState: state, fixedAt: earlier(a.fixedAt, b.fixedAt),
+	}
+}
+
 func factsOf(all []stated) facts {
 	f := facts{}
 	for _, s := range all {
 		if s.alone {
 			continue
 		}
+		general := fact{told: !s.unsaid.Exploited, exploited: s.KnownExploited, epss: s.EPSS, publishedAt: s.PublishedAt}
 		for _, name := range s.names() {
-			about := f[place{name: name}]
-			if !s.unsaid.Exploited {
-				about.told, about.exploited = true, about.exploited || s.KnownExploited
+			f[place{name: name}] = f[place{name: name}].with(general)
+			if !s.unsaid.Package {
+				f[s.in(name)] = f[s.in(name)].with(fact{fixState: s.FixState, fixedAt: s.FixedAt})
 			}
-			about.epss = max(about.epss, s.EPSS)
-			about.publishedAt = earlier(about.publishedAt, s.PublishedAt)
-			f[place{name: name}] = about
-			if s.unsaid.Package {
-				continue
-			}
-			in := f[s.in(name)]
-			in.fixedAt = earlier(in.fixedAt, s.FixedAt)
-			if !s.unsaid.Fix && in.fixState != "fixed" { // a fix that one of them knows is one
-				in.fixState = max(in.fixState, s.FixState)
-				if s.FixState == "fixed" {
-					in.fixState = "fixed"
-				}
-			}
-			f[s.in(name)] = in
 		}
 	}
 	return f
@@ -85,27 +85,29 @@ func factsOf(all []stated) facts {
 
 func (s stated) in(name string) place { return place{name, s.Package, s.Version} }
 
+// fill adds what others know. Where they differ, the worst counts.
 func (f facts) fill(s *stated) {
+	var about, in fact
 	for _, name := range s.names() {
-		about, in := f[place{name: name}], fact{}
+		about = about.with(f[place{name: name}])
 		if !s.unsaid.Package {
-			in = f[s.in(name)]
+			in = in.with(f[s.in(name)])
 		}
-		if s.unsaid.Exploited && about.told {
-			s.KnownExploited, s.unsaid.Exploited = about.exploited, false
-		}
-		if s.EPSS == 0 {
-			s.EPSS = about.epss
-		}
-		if s.PublishedAt == nil {
-			s.PublishedAt = about.publishedAt
-		}
-		if s.unsaid.Fix && in.fixState != "" {
-			s.FixState, s.unsaid.Fix = in.fixState, false
-		}
-		if s.FixedAt == nil && s.FixState == "fixed" {
-			s.FixedAt = in.fixedAt
-		}
+	}
+	if s.unsaid.Exploited && about.told {
+		s.KnownExploited, s.unsaid.Exploited = about.exploited, false
+	}
+	if s.EPSS == 0 {
+		s.EPSS = about.epss
+	}
+	if s.PublishedAt == nil {
+		s.PublishedAt = about.publishedAt
+	}
+	if s.unsaid.Fix && in.fixState != "" {
+		s.FixState, s.unsaid.Fix = in.fixState, false
+	}
+	if s.FixedAt == nil && s.FixState == "fixed" {
+		s.FixedAt = in.fixedAt
 	}
 }
 
