@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // finding is one of in-toto's results. Version 0.1 has what version 0.2 says
@@ -18,7 +19,8 @@ type finding struct {
 type statedVulnerability struct {
 	ID       string `json:"id"`
 	Severity []struct {
-		Score string `json:"score"`
+		Method string `json:"method"`
+		Score  string `json:"score"`
 	} `json:"severity"`
 }
 
@@ -42,16 +44,26 @@ func readInToto(text json.RawMessage, r *Report) error {
 			stated = *f.Vulnerability
 		}
 		v := Vulnerability{ID: stated.ID, Unsaid: Unsaid{Package: true, Type: true, Fix: true, Exploited: true}}
-		for _, s := range stated.Severity {
-			said, ok := severityOf(s.Score)
-			if !ok { // nobody knows how bad that method finds it
-				v.Severity = ""
-				break
-			}
-			v.Severity = worse(v.Severity, said)
-		}
+		v.Severity = stated.worst()
 		v.Unsaid.Severity = v.Severity == ""
 		r.Vulnerabilities = append(r.Vulnerabilities, v)
 	}
 	return nil
+}
+
+// worst is the worst of the severities, by whatever method. It is empty when
+// there is none, or one of which nobody knows how bad it is.
+func (s statedVulnerability) worst() (severity string) {
+	for _, one := range s.Severity {
+		method := strings.ToLower(one.Method)
+		if strings.Contains(method, "epss") { // how likely, not how bad
+			continue
+		}
+		said, ok := severityOf(one.Score)
+		if scored := strings.Contains(method, "cvss") || strings.Contains(method, "nvd"); !ok || !scored && !isWord(one.Score) {
+			return ""
+		}
+		severity = worse(severity, said)
+	}
+	return severity
 }

@@ -122,7 +122,9 @@ func (p predicate) frame() (r Report, err error) {
 	if p.Scanner == nil || p.Scanner.URI == "" {
 		return r, errors.New("the report does not say which scanner made it (scanner.uri)")
 	}
-	r.Scanner = strings.TrimSpace(p.Scanner.URI + " " + p.Scanner.Version)
+	if r.Scanner = strings.TrimSpace(p.Scanner.URI + " " + p.Scanner.Version); len(r.Scanner) > maxText {
+		return r, fmt.Errorf("a scanner with a name of %d bytes; at most %d are read", len(r.Scanner), maxText)
+	}
 	if p.Metadata.Finished == "" {
 		return r, errors.New("the report does not say when the scan ended (metadata.scanFinishedOn)")
 	}

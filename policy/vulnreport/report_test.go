@@ -118,6 +118,7 @@ func TestReportsThatAreNotRead(t *testing.T) {
 		{"a list that is an object", "intoto-v02.json", `"result": [`, `"result": {}, "x": [`, "scanner.result"},
 		{"a vulnerability without a name", "intoto-v02.json", `"id": "CVE-2026-0001", `, ``, "no identifier"},
 		{"two names at once", "intoto-v01.json", `{"vulnerability": {`, `{"id": "CVE-1", "vulnerability": {`, "two identifiers"},
+		{"a scanner without end", "intoto-v02.json", "pkg:github/example/scanner@1.2.3", strings.Repeat("x", 2000), "at most 1024"},
 		{"a name without end", "intoto-v02.json", "CVE-2026-0001", strings.Repeat("C", 2000), "at most 1024"},
 		{"an unknown scanner", "grype.json", `"descriptor"`, `"describer"`, "no scanner that is read"},
 		{"two formats at once", "grype.json", `"matches"`, `"SchemaVersion": 2, "matches"`, "no scanner that is read"},
@@ -186,5 +187,26 @@ func TestOldGrypeDatabasesLeaveOpenWhatIsExploited(t *testing.T) {
 	}
 	if r.Vulnerabilities[0].Unsaid.Exploited || !r.Vulnerabilities[1].Unsaid.Exploited {
 		t.Errorf("%+v", r.Vulnerabilities)
+	}
+}
+
+// A number is only a severity on a scale that is known.
+func TestSeveritiesOfInToto(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string]string{
+		``: "", `{"method":"nvd","score":"high"}`: "high", `{"method":"vendor","score":"Important"}`: "high", `{"method":"CVSSv3","score":"9.0"}`: "critical",
+		`{"method":"cvss_score","score":"8.9"}`: "high", `{"method":"cvss","score":"6.9"}`: "medium", `{"method":"cvss","score":"3.9"}`: "low", `{"method":"cvss","score":"0"}`: "negligible",
+		`{"method":"cvss","score":"11"}`: "", `{"method":"cvss","score":"NaN"}`: "", `{"method":"percent","score":"1"}`: "", `{"method":"vendor","score":"dreadful"}`: "",
+		`{"method":"epss","score":"0.01"}`: "", `{"method":"epss","score":"0.01"},{"method":"nvd","score":"low"}`: "low",
+		`{"method":"nvd","score":"low"},{"method":"vendor","score":"?"}`: "", `{"method":"nvd","score":"low"},{"method":"cvss","score":"9.8"}`: "critical",
+	} {
+		text := `{"scanner":{"uri":"x","result":[{"id":"CVE-1","severity":[` + list + `]}]},"metadata":{"scanFinishedOn":"2026-11-20T06:00:00Z"}}`
+		r, err := vulnreport.Parse(vulnreport.PredicateInTotoV02, []byte(text))
+		if err != nil || len(r.Vulnerabilities) != 1 {
+			t.Fatalf("%s: %v, %+v", list, err, r)
+		}
+		if v := r.Vulnerabilities[0]; v.Severity != want || v.Unsaid.Severity != (want == "") {
+			t.Errorf("%s: %q, want %q", list, v.Severity, want)
+		}
 	}
 }

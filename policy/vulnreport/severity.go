@@ -41,6 +41,10 @@ func severityOf(text string) (string, bool) {
 	return "negligible", true
 }
 
+// isWord says whether a severity is in words. Numbers are on the scale of
+// whoever writes them.
+func isWord(text string) bool { return !strings.ContainsAny(text, "0123456789") }
+
 // worse returns the worse of two severities; the empty one is none.
 func worse(a, b string) string {
 	if a == "" || b != "" && slices.Index(severities(), b) < slices.Index(severities(), a) {
