@@ -141,7 +141,7 @@ func (e *evaluation) statementAbout(p Platform, v stated) (newest verdictOnVEX, 
 			if !e.covers(s.Statement, p, v) {
 				continue
 			}
-			if one, counts := s.verdict(e.now); counts && (!said || newest.giveWay(one)) {
+			if one, counts := s.verdict(e.now, e.spec.Vulnerabilities.VEX.MaxAge); counts && (!said || newest.giveWay(one)) {
 				newest, said = one, true
 			}
 		}
@@ -152,7 +152,7 @@ func (e *evaluation) statementAbout(p Platform, v stated) (newest verdictOnVEX, 
 // verdict is what a statement says at a moment. One that could excuse counts
 // once it was made, when it says when that was; one that cannot, always, and as
 // the last word when it does not say.
-func (s vexStatement) verdict(now time.Time) (v verdictOnVEX, counts bool) {
+func (s vexStatement) verdict(now time.Time, limit Duration) (v verdictOnVEX, counts bool) {
 	v = verdictOnVEX{by: s.by, status: s.Status, why: s.Why, at: s.Timestamp, rank: s.Timestamp, excused: s.Excuses()}
 	latest := now.Add(maxSkew)
 	switch harmless := s.Status == vex.Fixed || s.Status == vex.NotAffected; {
@@ -160,8 +160,10 @@ func (s vexStatement) verdict(now time.Time) (v verdictOnVEX, counts bool) {
 		return v, false
 	case s.Timestamp.IsZero():
 		v.rank = latest
+	case v.excused && limit > 0 && now.Sub(s.Timestamp) > time.Duration(limit):
+		v.excused, v.doubt = false, ", older than "+limit.String()+","
 	case harmless && !v.excused:
-		v.doubt = ", without a justification"
+		v.doubt = ", without a justification,"
 	}
 	return v, true
 }

@@ -21,6 +21,8 @@ const (
 // they name (OpenVEX, CycloneDX).
 type VEXSource struct {
 	SignedBy []string `yaml:"signedBy" json:"signedBy"` // names of authorities
+	// MaxAge is the age up to which a statement excuses; any when zero.
+	MaxAge Duration `yaml:"maxAge" json:"maxAge,omitempty"`
 }
 
 // scans says whether the embedded scanner has to look.
@@ -62,8 +64,13 @@ func (b *builder) checkReport(r Report) {
 }
 
 func (b *builder) checkVEX(v *VEXSource) {
-	if v != nil {
-		b.checkAttesters("$.spec.vulnerabilities.vex.signedBy", v.SignedBy)
+	const path = "$.spec.vulnerabilities.vex"
+	if v == nil {
+		return
+	}
+	b.checkAttesters(path+".signedBy", v.SignedBy)
+	if v.MaxAge < 0 {
+		b.errorf(path+".maxAge", "%s; write a positive duration", v.MaxAge)
 	}
 }
 

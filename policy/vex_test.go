@@ -62,6 +62,7 @@ func TestVEXDecides(t *testing.T) {
 		denied, excepted, invalid = policy.ReasonDenied, policy.ReasonExcepted, policy.ReasonInvalid
 	)
 	rules := security(deniesFixed)
+	aged := strings.Replace(rules, bySecurity, "vex: {signedBy: [security], maxAge: 1d}", 1)
 	cdx := func(state, ref string) edit {
 		return all(cve(nil), attests(nobody, vex.PredicateCycloneDX, cyclone(state, ref)))
 	}
@@ -72,7 +73,7 @@ func TestVEXDecides(t *testing.T) {
 		// Statuses.
 		{"not affected", rules, all(cve(nil), states(notAffected("CVE-1", 0))), 0, yes, excepted, `excused by the VEX statement by "security" (sec): not_affected, vulnerable_code_not_present`},
 		{"not affected, in words", rules, all(cve(nil), states(says("CVE-1", "not_affected", `"impact_statement":"no"`, thisImage(), 0))), 0, yes, excepted, "not_affected, no"},
-		{"not affected without a reason", rules, all(cve(nil), states(says("CVE-1", "not_affected", "", thisImage(), 0))), 0, no, denied, "without a justification does not excuse it"},
+		{"not affected without a reason", rules, all(cve(nil), states(says("CVE-1", "not_affected", "", thisImage(), 0))), 0, no, denied, "without a justification, does not excuse it"},
 		{"fixed", rules, all(cve(nil), states(says("CVE-1", "fixed", "", thisImage(), 0))), 0, yes, excepted, "fixed"},
 		{"affected", rules, all(cve(nil), states(says("CVE-1", "affected", "", thisImage(), 0))), 0, no, denied, "affected"},
 		{"under investigation", rules, all(cve(nil), states(says("CVE-1", "under_investigation", because, thisImage(), 0))), 0, no, denied, "under_investigation"},
@@ -110,6 +111,11 @@ func TestVEXDecides(t *testing.T) {
 		{"affected in the future", rules, all(cve(nil), states(notAffected("CVE-1", 0), says("CVE-1", "affected", "", thisImage(), -dayAge))), 0, no, denied, "affected"},
 		{"at no time", rules, all(cve(nil), attests(nobody, vex.PredicateOpenVEX, `{"@context":"https://openvex.dev/ns","statements":[{"vulnerability":"CVE-1","status":"fixed"}]}`)), 0, no, denied, "CVE-1"},
 		{"affected at no time", rules, all(cve(nil), states(notAffected("CVE-1", 0)), attests(nobody, vex.PredicateOpenVEX, `{"@context":"https://openvex.dev/ns","statements":[{"vulnerability":"CVE-1","status":"affected"}]}`)), 0, no, denied, "affected"},
+
+		{"as old as it may be", aged, all(cve(nil), states(notAffected("CVE-1", dayAge))), 0, yes, excepted, "excused"},
+		{"a second too old", aged, all(cve(nil), states(notAffected("CVE-1", dayAge))), time.Second, no, denied, "older than 1d, does not excuse it"},
+		{"too old, and stated again", aged, all(cve(nil), states(notAffected("CVE-1", 9*dayAge), notAffected("CVE-1", 0))), 0, yes, excepted, "excused"},
+		{"affected, however long ago", aged, all(cve(nil), states(says("CVE-1", "affected", "", thisImage(), 9*dayAge))), 0, no, denied, "affected"},
 
 		// CycloneDX.
 		{"CycloneDX: not affected", rules, cdx("not_affected", "image"), 0, yes, excepted, "not_affected, we do not call it"},
