@@ -135,7 +135,10 @@ func (c *Compiled) TrustRoots() []string {
 // NeedsScan says whether judging needs a look inside the layers.
 func (c *Compiled) NeedsScan() bool {
 	s := c.policy.Spec
-	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || s.PatchLevel.Runtimes != nil || len(s.PatchLevel.Packages) > 0 {
+	if v := s.Vulnerabilities; v != nil && v.Report.scans() {
+		return true
+	}
+	if s.PatchLevel.OperatingSystems != nil || s.PatchLevel.Runtimes != nil || len(s.PatchLevel.Packages) > 0 {
 		return true
 	}
 	return slices.ContainsFunc(c.rules, func(e *expression) bool { return e.needsScan })

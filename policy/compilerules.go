@@ -49,6 +49,8 @@ func (b *builder) checkVulnerabilities() {
 	if len(v.Deny)+len(v.Counts) == 0 {
 		b.errorf("$.spec.vulnerabilities.deny", "missing; write at least one {severity: …, fixed: …}")
 	}
+	b.checkReport(v.Report)
+	b.checkVEX(v.VEX)
 	for i, c := range v.Counts {
 		path := fmt.Sprintf("$.spec.vulnerabilities.counts[%d]", i)
 		if c.Severity != "" && !slices.Contains(severities(), c.Severity) {
@@ -75,9 +77,7 @@ func (b *builder) checkVulnerabilities() {
 		if d.After < 0 {
 			b.errorf(path+".after", "%s; write a positive duration", d.After)
 		}
-		if d.After != 0 && (d.Fixed == nil || !*d.Fixed) {
-			b.errorf(path+".after", "it counts from when a fix was published; write fixed: true beside it")
-		}
+		b.checkSince(path, d)
 		for j, t := range d.Types {
 			if !slices.Contains(packageTypes(), t) {
 				b.errorf(fmt.Sprintf("%s.types[%d]", path, j), "%q is no package URL type; write one of %s", t, strings.Join(packageTypes(), ", "))

@@ -75,7 +75,7 @@ const (
 	ReasonUnrecognised Reason = "unrecognised" // operating system or version that cannot be judged
 	ReasonNoMatch      Reason = "no_match"     // no policy matches
 	ReasonConflict     Reason = "conflict"     // an immutable tag holds another digest
-	ReasonDisagreement Reason = "disagreement" // another policy for the same destination says no
+	ReasonDisagreement Reason = "disagreement" // another policy for the same destination says no, or sources of vulnerabilities differ
 )
 
 // Reasons lists every reason, for metrics.

@@ -21,6 +21,7 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkSignatures()
 	e.checkAttestations()
 	e.checkSBOM()
+	e.readVEX()
 	e.checkVulnerabilities()
 	e.checkAge()
 	e.checkOperatingSystems()
@@ -66,7 +67,8 @@ type evaluation struct {
 	evidence *Evidence
 	now      time.Time
 	findings []Finding
-	sboms    []SBOM // that the policy accepts; nil until asked for
+	sboms    []SBOM                    // that the policy accepts; nil until asked for
+	vex      map[string][]vexStatement // by the vulnerability's names
 }
 
 // add records a finding, its text made safe to show.

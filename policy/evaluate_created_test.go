@@ -18,10 +18,10 @@ const (
 
 // The rules that the table uses.
 const (
-	ci         = "authorities: [{name: ci, anyOf: [{keyFile: ci.pub}]}]\n"
-	byBuild    = ci + "patchLevel: {maxAge: 30d, created: {from: [provenance], signedBy: [ci]}}\n"
-	byBoth     = ci + "patchLevel: {maxAge: 30d, created: {from: [provenance, configuration], signedBy: [ci]}}\n"
-	byConfig   = "patchLevel: {maxAge: 30d, created: {from: [configuration]}}\n" + ci
+	ciSigns         = "authorities: [{name: ci, anyOf: [{keyFile: ci.pub}]}]\n"
+	byBuild    = ciSigns + "patchLevel: {maxAge: 30d, created: {from: [provenance], signedBy: [ci]}}\n"
+	byBoth     = ciSigns + "patchLevel: {maxAge: 30d, created: {from: [provenance, configuration], signedBy: [ci]}}\n"
+	byConfig   = "patchLevel: {maxAge: 30d, created: {from: [configuration]}}\n" + ciSigns
 	byTwoKeys  = "authorities: [{name: both, threshold: 2, anyOf: [{keyFile: ci.pub}, {keyFile: other.pub}]}]\npatchLevel: {maxAge: 30d, created: {from: [provenance], signedBy: [both]}}\n"
 	unreadable = `{"runDetails": "?"}`
 )

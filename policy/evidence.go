@@ -144,7 +144,10 @@ type Attestation struct {
 // Scan is what the scanner found in one platform's layers, or knows about what
 // an SBOM lists.
 type Scan struct {
-	Scanner         string           `json:"scanner"` // name and version
+	Scanner string `json:"scanner"` // name and version
+	// FinishedAt is when it was made; zero in evidence from before it was
+	// recorded. What was found with the same database may be remembered.
+	FinishedAt      time.Time        `json:"finishedAt,omitzero"`
 	Catalogue       Catalogue        `json:"catalogue,omitzero"`
 	Database        *Database        `json:"database,omitempty"`
 	OS              *OperatingSystem `json:"os,omitempty"`      // nil when none was recognised
@@ -204,6 +207,7 @@ type Vulnerability struct {
 	FixState       string     `json:"fixState"`          // fixed, not-fixed, wont-fix, unknown
 	FixedIn        []string   `json:"fixedIn,omitempty"` // versions, when FixState is fixed
 	FixedAt        *time.Time `json:"fixedAt,omitempty"`
+	PublishedAt    *time.Time `json:"publishedAt,omitempty"` // of the vulnerability; nil when not known
 	KnownExploited bool       `json:"knownExploited,omitempty"`
 	EPSS           float64    `json:"epss,omitempty"` // probability, 0 to 1
 	URL            string     `json:"url,omitempty"`

@@ -110,15 +110,33 @@ func (x *explanation) vulnerabilities() []string {
 	if v == nil {
 		return nil
 	}
-	lines := []string{"a scan with a vulnerability database of the last " + v.Report.MaxAge.String()}
-	if v.Report.AllowSampleDatabase {
-		lines[0] += ", or with the sample for demonstrations"
-	}
+	lines := x.reports(v.Report)
 	for _, d := range v.Deny {
 		lines = append(lines, "no vulnerability "+d.String())
 	}
 	for _, c := range v.Counts {
 		lines = append(lines, fmt.Sprintf("%s vulnerabilities%s on each platform", c.Deny.otherwise(), c))
+	}
+	return lines
+}
+
+// reports says where vulnerabilities are taken from.
+func (x *explanation) reports(r Report) []string {
+	var lines []string
+	database := " with a vulnerability database of the last " + r.MaxAge.String()
+	if r.scans() {
+		line := "a scan" + database
+		if r.AllowSampleDatabase {
+			line += ", or with the sample for demonstrations"
+		}
+		lines = append(lines, line)
+	}
+	if r.attested() {
+		line := fmt.Sprintf("a report of vulnerabilities by %s, from a scan of the last %s%s", newQuorum(x.c.groups(r.SignedBy...)), r.ScanMaxAge, database)
+		if r.AllowUndatedDatabase {
+			line += " or of unknown age"
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
@@ -234,6 +252,13 @@ func (x *explanation) exceptions() []string {
 			line += " (" + e.Ticket + ")"
 		}
 		lines = append(lines, line)
+	}
+	if v.VEX != nil {
+		line := "vulnerabilities that VEX statements"
+		if v.VEX.MaxAge > 0 {
+			line += " of the last " + v.VEX.MaxAge.String()
+		}
+		lines = append(lines, fmt.Sprintf("%s by %s say do no harm in this image", line, newQuorum(x.c.groups(v.VEX.SignedBy...))))
 	}
 	return lines
 }

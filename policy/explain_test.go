@@ -36,6 +36,14 @@ func TestExplain(t *testing.T) {
 			},
 			nil,
 		},
+		"reports and VEX": {
+			"authorities: [{name: one, anyOf: [{keyFile: ci.pub}]}]\nvulnerabilities: {report: {from: [attestation], signedBy: [one], maxAge: 24h, scanMaxAge: 12h, allowUndatedDatabase: true}, vex: {signedBy: [one], maxAge: 90d}, deny: [{severity: high}]}",
+			[]string{
+				"a report of vulnerabilities by the key ci.pub", "from a scan of the last 12h with a vulnerability database of the last 1d or of unknown age",
+				"vulnerabilities that VEX statements of the last 90d by the key ci.pub",
+			},
+			[]string{"a scan with"},
+		},
 		"no ports": {"image: {ports: {allow: []}}", []string{"no exposed ports\n"}, nil},
 		"audit mode, channels": {
 			"mode: audit\nrules: [{name: a, expression: 'push.tag != \"\"', message: tag it}]\npromote: {to: golden, repository: x, tags: [a], channels: [b, c], immutable: true}\n",

@@ -23,6 +23,7 @@ func TestWarnings(t *testing.T) {
 		"a later one":       {"vulnerabilities: {deny: [{severity: high, fixed: true, after: 7d}, {severity: high, fixed: true, after: 14d}]}", []string{"$.spec.vulnerabilities.deny[1]: deny[0] refuses"}},
 		"a narrower one":    {"vulnerabilities: {deny: [{knownExploited: true}, {knownExploited: true, types: [deb]}]}", []string{"$.spec.vulnerabilities.deny[1]: deny[0]"}},
 		"a likelier one":    {"vulnerabilities: {deny: [{epss: 0.1}, {epss: 0.5, severity: high}]}", []string{"$.spec.vulnerabilities.deny[1]: deny[0]"}},
+		"two deadlines":     {"vulnerabilities: {deny: [{severity: high, fixed: true, after: 7d}, {severity: high, after: 14d, fixed: true, since: advisory}]}", nil},
 		"deadlines":         {"vulnerabilities: {deny: [{severity: critical, fixed: true, after: 7d}, {severity: high, fixed: true, after: 14d}, {knownExploited: true}]}", nil},
 		"with and without":  {"vulnerabilities: {deny: [{severity: high, fixed: true}, {severity: high, fixed: false}]}", nil},
 		"packages":          {`vulnerabilities: {deny: [{severity: low, packages: ["openssl*"]}, {severity: high}, {severity: low, packages: ["*", "!x"]}]}`, nil},

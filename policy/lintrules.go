@@ -28,7 +28,9 @@ func (d Deny) includes(other Deny) bool {
 		return false
 	case d.Fixed != nil && (other.Fixed == nil || *d.Fixed != *other.Fixed):
 		return false
-	case d.KnownExploited && !other.KnownExploited, d.EPSS > 0 && other.EPSS < d.EPSS, d.After > other.After:
+	case d.KnownExploited && !other.KnownExploited, d.EPSS > 0 && other.EPSS < d.EPSS:
+		return false
+	case d.After > other.After, d.After > 0 && d.Since != other.Since:
 		return false
 	}
 	return contains(d.Types, other.Types) && contains(d.Packages, other.Packages)

@@ -134,13 +134,25 @@ type Vulnerabilities struct {
 	Deny       []Deny      `yaml:"deny" json:"deny"`
 	Counts     []Count     `yaml:"counts" json:"counts,omitempty"`
 	Exceptions []Exception `yaml:"exceptions" json:"exceptions,omitempty"`
+	VEX        *VEXSource  `yaml:"vex" json:"vex,omitempty"`
 }
 
 // Report says which scans count.
 type Report struct {
+	// From names where vulnerabilities are taken from, FromScanner and
+	// FromAttestation, each of which has to be there; the scanner alone when
+	// empty.
+	From     []string `yaml:"from" json:"from,omitempty"`
+	SignedBy []string `yaml:"signedBy" json:"signedBy,omitempty"` // names of authorities; for attestations
 	// MaxAge is the age of the vulnerability database up to which a scan
 	// counts; 48h when zero.
 	MaxAge Duration `yaml:"maxAge" json:"maxAge,omitempty"`
+	// ScanMaxAge is the age of the scan itself up to which a signed report
+	// counts; MaxAge when zero.
+	ScanMaxAge Duration `yaml:"scanMaxAge" json:"scanMaxAge,omitempty"`
+	// AllowUndatedDatabase accepts signed reports that do not say how old
+	// their database was.
+	AllowUndatedDatabase bool `yaml:"allowUndatedDatabase" json:"allowUndatedDatabase,omitempty"`
 	// AllowSampleDatabase accepts the sample that the demonstration uses.
 	AllowSampleDatabase bool `yaml:"allowSampleDatabase" json:"allowSampleDatabase,omitempty"`
 }
@@ -156,7 +168,10 @@ type Deny struct {
 	// After is how long a fix may have been published for: the rule applies
 	// that long after it, and at once when nobody knows since when there is
 	// one. Only with fixed: true.
-	After    Duration `yaml:"after" json:"after,omitempty"`
+	After Duration `yaml:"after" json:"after,omitempty"`
+	// Since is what After counts from: SinceFix, the default, or
+	// SinceAdvisory, the vulnerability's own publication.
+	Since    string   `yaml:"since" json:"since,omitempty"`
 	Types    []string `yaml:"types" json:"types,omitempty"`       // package URL types; every type when empty
 	Packages []string `yaml:"packages" json:"packages,omitempty"` // globs; every package when empty
 }

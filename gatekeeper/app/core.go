@@ -100,7 +100,7 @@ func (s *setup) scanner(source scan.Source, dir string, log *slog.Logger) (*scan
 	return scan.New(source, scan.Options{
 		Database: s.config.Scanner.Database.Dir, Dir: dir, MaxSize: int64(min(sizes.MaxSize, math.MaxInt64)), Disk: int64(min(sizes.Disk, math.MaxInt64)),
 		Timeout: time.Duration(s.config.Scanner.Timeout), Concurrent: int64(s.config.Scanner.Concurrent),
-		Limits: scan.Limits{Memory: sizes.Memory}, Log: log,
+		Limits: scan.Limits{Memory: sizes.Memory}, Log: log, Now: time.Now,
 	})
 }
 

@@ -108,7 +108,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	private := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: []byte("x")})
 	tests := map[string]struct{ old, new, want string }{
 		"unknown field":              {"  wait: 10m", "  waitFor: 10m", `p.yaml:8:3: waitFor: unknown key; write "wait" instead`},
-		"field of a later version":   {"deny:\n", "vex: {}\n    deny:\n", "p.yaml:16:5: vex: unknown key"},
+		"field of a later version":   {"deny:\n", "reachable: {}\n    deny:\n", "p.yaml:16:5: reachable: unknown key"},
 		"keyless without identity":   {"{keyFile: keys/ci.pub}", "{keyless: {issuer: x}}", "p.yaml:11:26: spec.signatures[0].anyOf[0].keyless.identity: missing"},
 		"keyless for anybody":        {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identity: "*"}}`, `p.yaml:11:47: spec.signatures[0].anyOf[0].keyless.identity: "*" takes anything`},
 		"an expression for anybody":  {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identityRegExp: ".+"}}`, `p.yaml:11:53: spec.signatures[0].anyOf[0].keyless.identityRegExp: ".+" takes anything`},

@@ -81,16 +81,22 @@ func described() map[string]key {
 		"Vulnerabilities.Report":     {"which scans count", false, nil},
 		"Vulnerabilities.Deny":       {"each refuses the vulnerabilities that all of its conditions apply to", false, nil},
 		"Vulnerabilities.Counts":     {"how many vulnerabilities refuse an image", false, nil},
+		"Vulnerabilities.VEX":        {"whose VEX statements excuse vulnerabilities", false, nil},
 		"Vulnerabilities.Exceptions": {"vulnerabilities that are excused for a while", false, nil},
 
-		"Report.MaxAge":              {"up to which age of the vulnerability database a scan counts; 48h when left out", false, nil},
-		"Report.AllowSampleDatabase": {"accept the sample of the demonstration", false, nil},
+		"Report.From":                 {"scanner, attestation or both: each has to be there; scanner when left out", false, nil},
+		"Report.SignedBy":             {"authorities whose signed reports count", false, nil},
+		"Report.ScanMaxAge":           {"up to which age of the scan a signed report counts; as maxAge when left out", false, nil},
+		"Report.AllowUndatedDatabase": {"accept signed reports that do not say how old their database was", false, nil},
+		"Report.MaxAge":               {"up to which age of the vulnerability database a scan counts; 48h when left out", false, nil},
+		"Report.AllowSampleDatabase":  {"accept the sample of the demonstration", false, nil},
 
 		"Deny.Severity":       {"at or above", false, severities},
 		"Deny.Fixed":          {"with a published fix; with false, without one", false, nil},
 		"Deny.KnownExploited": {"in a catalogue of exploited vulnerabilities", false, nil},
 		"Deny.EPSS":           {"at least this probability of being exploited within 30 days, 0 to 1", false, nil},
 		"Deny.After":          {"once a fix has been published for so long", false, nil},
+		"Deny.Since":          {"what after counts from: the fix, or the advisory; the fix when left out", false, []string{"fix", "advisory"}},
 		"Deny.Types":          {"in packages of these types: deb, rpm, apk, golang, npm, pypi, maven …", false, nil},
 		"Deny.Packages":       {"in packages of these names, globs", false, nil},
 
@@ -98,6 +104,9 @@ func described() map[string]key {
 		"Count.Fixed":    {"with a published fix; with false, without one", false, nil},
 		"Count.After":    {"with fixed: true, those whose fix has been published for so long", false, nil},
 		"Count.Deny":     {"the numbers that are refused: > 10, >= 10, = 10, != 10, <= 10 or < 10", true, nil},
+
+		"VEXSource.SignedBy": {"authorities whose statements count", true, nil},
+		"VEXSource.MaxAge":   {"up to which age, by its own date, a statement counts; any when left out", false, nil},
 
 		"Exception.ID":           {"the vulnerability, or one of its aliases", true, nil},
 		"Exception.Package":      {"in this package; in every one when left out", false, nil},
