@@ -98,7 +98,7 @@ func TestReportsAreReplayed(t *testing.T) {
 		fromBoth: policy.VerdictError, // nobody scanned
 	} {
 		w.apply(also(rules, ""))
-		if got := gatekeeper.Replay(recorded, w.policies); got.Verdict != want {
+		if got := gatekeeper.Replay(recorded, policy.NewSet(w.policies)); got.Verdict != want {
 			t.Errorf("%s: %s, want %s", rules, got.Verdict, want)
 		}
 	}
