@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/Masterminds/semver/v3"
 	pep440 "github.com/aquasecurity/go-pep440-version"
@@ -28,11 +29,25 @@ func versionOrders() map[string]func(a, b string) (int, error) {
 		"rpm":    ordered(parseRPM, func(a, b rpm.Version) int { return a.Compare(b) }),
 		"apk":    ordered(apk.NewVersion, func(a, b apk.Version) int { return a.Compare(b) }),
 		"npm":    semantic,
-		"golang": semantic,
+		"golang": ordered(parseGo, func(a, b *semver.Version) int { return a.Compare(b) }),
 		"cargo":  semantic,
 		"pypi":   ordered(pep440.Parse, func(a, b pep440.Version) int { return a.Compare(b) }),
 		"maven":  ordered(maven.NewVersion, func(a, b maven.Version) int { return a.Compare(b) }),
 	}
+}
+
+// parseGo reads a module's version, and that of a toolchain as binaries name it
+// (go.dev/ref/mod, go.dev/doc/toolchain): go1.24.3, go1.24rc1, with more about
+// the build behind it.
+func parseGo(v string) (*semver.Version, error) {
+	m := regexp.MustCompile(`^go([0-9]+(?:\.[0-9]+)*)(?:(beta|rc)([0-9]+))?(?:[-+ ].*)?$`).FindStringSubmatch(v)
+	switch {
+	case m == nil:
+		return semver.NewVersion(v)
+	case m[2] != "":
+		return semver.NewVersion(m[1] + "-" + m[2] + "." + m[3])
+	}
+	return semver.NewVersion(m[1])
 }
 
 // parseRPM never fails: every text is an RPM version.

@@ -80,9 +80,9 @@ func TestACaseSaysWhatIsNotAsExpected(t *testing.T) {
 		want                  []string // parts of what is said; none: it passes
 	}{
 		"a yes":              {``, "", `{verdict: promoted}`, nil},
-		"a yes, in detail":   {``, "", `{verdict: promoted, findings: [], promotion: {registry: golden, repository: gold/team-a/app, tags: [v1], channels: [stable]}}`, nil},
+		"a yes, in detail":   {``, "", `{verdict: promoted, findings: [], promotion: {registry: golden, repository: gold/team-a/app, tags: [v1], channels: [stable], immutable: true}}`, nil},
 		"not a no":           {``, "", `{verdict: rejected}`, []string{"the verdict is promoted, want rejected"}},
-		"not to there":       {``, "", `{verdict: promoted, promotion: {registry: x, repository: x, tags: [x], channels: []}}`, []string{"registry", "repository", "tags", "channels"}},
+		"not to there":       {``, "", `{verdict: promoted, promotion: {registry: x, repository: x, tags: [x], channels: [], immutable: false}}`, []string{"registry", "repository", "tags", "channels", "immutability of the promotion is true, want false"}},
 		"it waits":           {`{signatures: []}`, "", `{verdict: pending, findings: [{rule: people}, {rule: ci, check: signatures, outcome: pending, reason: absent, found: "no signature"}]}`, nil},
 		"until it does not":  {`{signatures: []}`, "2026-11-20T08:00:00Z", `{verdict: pending}`, nil},
 		"at the deadline":    {`{signatures: [], push: {receivedAt: 2026-11-20T07:50:00Z}}`, "", `{verdict: rejected}`, nil},
