@@ -30,9 +30,10 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkConfiguration()
 	e.checkRules()
 	promotion := e.checkPromotion()
+	e.checkBase(promotion)
 
 	e.order()
-	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Promotion: promotion}
+	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Bases: e.bases(), Promotion: promotion}
 	r.Verdict = verdict(e.findings)
 	if r.Verdict == VerdictPending {
 		deadline := e.deadline()
@@ -67,6 +68,7 @@ type evaluation struct {
 	now      time.Time
 	findings []Finding
 	sboms    []SBOM // that the policy accepts; nil until asked for
+	builtOn  []BuiltOn
 }
 
 // add records a finding, its text made safe to show.
