@@ -58,7 +58,7 @@ func (e *evaluation) noLineage(p Platform) string {
 	if problem, ok := e.problem(PartScan, p.Name); ok {
 		return "whether the layers are those of the base shows only when they are unpacked: " + problem.Reason
 	}
-	if p.Scan == nil || p.Scan.Catalogue.withDefault().From != CatalogueLayers {
+	if !p.Unpacked() {
 		return "whether the layers are those of the base shows only when they are unpacked, which nobody did"
 	}
 	return ""

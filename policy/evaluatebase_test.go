@@ -297,11 +297,11 @@ func TestWithoutALineageNoBaseIsAccepted(t *testing.T) {
 func TestMistakesInTheBase(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		`{}`:                   "spec.patchLevel.base.repositories: missing; write globs",
-		`{repositories: []}`:   "spec.patchLevel.base.repositories: missing",
-		`{repositories: [""]}`: "spec.patchLevel.base.repositories[0]: \"\" is no glob",
-		`{repositories: ["base"]}`:                           `spec.patchLevel.base.repositories[0]: "base" names no repository of a registry`,
-		`{repositories: ["!golden/base/**"]}`:                "only leaves out",
+		`{}`:                                  "spec.patchLevel.base.repositories: missing; write globs",
+		`{repositories: []}`:                  "spec.patchLevel.base.repositories: missing",
+		`{repositories: [""]}`:                "spec.patchLevel.base.repositories[0]: \"\" is no glob",
+		`{repositories: ["base"]}`:            `spec.patchLevel.base.repositories[0]: "base" names no repository of a registry`,
+		`{repositories: ["!golden/base/**"]}`: "only leaves out",
 		`{repositories: ["golden/base/**"], maxBehind: -1}`:  "spec.patchLevel.base.maxBehind: -1; write how many",
 		`{repositories: ["golden/[base/**"], maxBehind: 0}`:  "is no glob",
 		`{repositories: ["golden/base/**"], maxBehind: 1}`:   "",

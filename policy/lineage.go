@@ -65,6 +65,12 @@ func (l *Lineage) NeedsLayers() bool {
 	return false
 }
 
+// Unpacked says whether a scan unpacked the layers of a platform, and so found
+// its diff_ids to be theirs.
+func (p Platform) Unpacked() bool {
+	return p.Scan != nil && p.Scan.Catalogue.withDefault().From == CatalogueLayers
+}
+
 // BuiltOn is the golden base that a policy found a platform to be built on.
 type BuiltOn struct {
 	Platform   string `json:"platform"`
