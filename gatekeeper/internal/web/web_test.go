@@ -72,6 +72,10 @@ func (r *record) GoldenTags(_ context.Context, repository string, _ int) ([]gate
 	return []gatekeeper.GoldenReference{{Registry: "golden", Repository: repository, Tag: "v1"}}, r.err
 }
 
+func (r *record) Rebuilds(context.Context, int) ([]gatekeeper.RebuildNeeded, error) {
+	return []gatekeeper.RebuildNeeded{{Registry: "golden", Repository: "team-a/app", Tags: []string{"v1"}, Bases: []gatekeeper.OutdatedBase{{Behind: 2}}}}, r.err
+}
+
 type checker struct{ entered, leave chan struct{} }
 
 func (c checker) Check(ctx context.Context, image string) (gatekeeper.Decision, error) {
@@ -147,6 +151,8 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/api/v1/images?imgae=x", "", 400, "imgae"},
 		{"GET", "/api/v1/images", "", 200, `"images":[{"registry":"golden"`},
 		{"GET", "/api/v1/images?repository=prod/app", "", 200, `"repository":"prod/app"`},
+		{"GET", "/api/v1/rebuilds", "", 200, `"behind":2`},
+		{"GET", "/api/v1/rebuilds?repository=a", "", 400, "repository"},
 		{"GET", "/api/v1/images?image=panic:v1", "", 500, "Internal Server Error"},
 		{"GET", "/api/v1/policies", "", 200, `"policies":[]`},
 		{"GET", "/api/v1/openapi.yaml", "", 200, "openapi: 3.1"},
@@ -393,6 +399,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 	for name, v := range map[string]any{
 		"Decision": gatekeeper.Decision{}, "Push": gatekeeper.Push{}, "GoldenReference": gatekeeper.GoldenReference{}, "ImageStatus": gatekeeper.ImageStatus{},
 		"Result": policy.Result{}, "Finding": policy.Finding{}, "Promotion": policy.Promotion{}, "Policy": web.Policy{},
+		"RebuildNeeded": gatekeeper.RebuildNeeded{}, "OutdatedBase": gatekeeper.OutdatedBase{}, "BuiltOn": policy.BuiltOn{},
 	} {
 		var fields []string
 		for field := range reflect.TypeOf(v).Fields() {
