@@ -68,7 +68,6 @@ type lineageBench struct {
 	config  *config.Config
 	journal *journal.Journal
 	gate    *gatekeeper.Gate
-	pushes  int
 }
 
 func newLineageBench(t *testing.T) *lineageBench {
