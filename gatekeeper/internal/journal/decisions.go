@@ -105,7 +105,7 @@ func (j *Journal) RecordGolden(ctx context.Context, decision int64, refs []gatek
 	return j.engine.inTx(ctx, func(tx db) error {
 		var added []goldenRow
 		for _, r := range refs {
-			row := goldenRow{GoldenReference: r}
+			row := goldenRow{GoldenReference: r, decision: decision}
 			err := tx.row(ctx, `
 				INSERT INTO golden (decision_id, registry, repository, tag, digest, push_id, at)
 				VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,

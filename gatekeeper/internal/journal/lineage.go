@@ -31,11 +31,11 @@ func (j *Journal) Lineage(ctx context.Context, q gatekeeper.BaseQuery) (policy.L
 
 // Lineage tells which golden images the layers of an image begin with.
 func (r *Reader) Lineage(ctx context.Context, q gatekeeper.BaseQuery) (policy.Lineage, error) {
-	missing := false
-	if err := r.db.each(ctx, notInLineage, []any{1}, func(row) error { missing = true; return nil }); err != nil {
+	missing, err := notFilledIn(ctx, r.db, 1)
+	switch {
+	case err != nil:
 		return policy.Lineage{}, explainServer(err)
-	}
-	if missing {
+	case len(missing) > 0:
 		return policy.Lineage{}, errors.New("what older golden images are made of is not filled in yet, which the service does when it judges")
 	}
 	l, err := lineage(ctx, r.db, q)

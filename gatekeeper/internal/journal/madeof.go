@@ -15,7 +15,7 @@ import (
 type goldenRow struct {
 	gatekeeper.GoldenReference
 
-	id int64
+	id, decision int64
 }
 
 // madeOf is what has to be known of a promotion to recognise images that are
@@ -135,46 +135,52 @@ func (m *madeOf) recordBases(ctx context.Context, tx db, registry, repository st
 // fillBatch is how many golden tags are filled in at a time.
 const fillBatch = 200
 
-// notInLineage is a query for promotions that the tables of lineage do not know.
-const notInLineage = "SELECT g.decision_id, g.id, " + goldenColumns + " FROM golden g WHERE g.in_lineage = 0 ORDER BY g.id LIMIT ?"
-
 // fillLineage records what was promoted before there were tables for it, and by
 // processes that do not know of them. There is hardly ever anything.
 func (j *Journal) fillLineage(ctx context.Context) error {
+	missing, err := notFilledIn(ctx, j.engine, 1)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	select {
+	case j.filling <- struct{}{}:
+		defer func() { <-j.filling }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	for {
-		missing := map[int64][]goldenRow{}
-		var order []int64
-		err := j.engine.each(ctx, notInLineage, []any{fillBatch}, func(r row) error {
-			var decision, id int64
-			ref, err := scanGolden(prefixed{r, []any{&decision, &id}})
-			if missing[decision] == nil {
-				order = append(order, decision)
-			}
-			missing[decision] = append(missing[decision], goldenRow{ref, id})
-			return err
-		})
-		if err != nil || len(order) == 0 {
+		missing, err := notFilledIn(ctx, j.engine, fillBatch)
+		if err != nil || len(missing) == 0 {
 			return err
 		}
-		for _, decision := range order {
-			made, err := j.madeOf(ctx, decision)
+		for _, tags := range missing {
+			made, err := j.madeOf(ctx, tags[0].decision)
 			if err != nil {
 				return err
 			}
-			if err := j.engine.inTx(ctx, func(tx db) error { return made.record(ctx, tx, missing[decision]) }); err != nil {
+			if err := j.engine.inTx(ctx, func(tx db) error { return made.record(ctx, tx, tags) }); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// prefixed reads columns in front of those that somebody else reads.
-type prefixed struct {
-	row   row
-	first []any
-}
-
-// Scan implements row.
-func (p prefixed) Scan(dest ...any) error {
-	return p.row.Scan(append(slices.Clone(p.first), dest...)...)
+// notFilledIn lists golden tags that the tables of lineage do not know, put
+// together by their decisions.
+func notFilledIn(ctx context.Context, on db, limit int) ([][]goldenRow, error) {
+	var missing [][]goldenRow
+	query := "SELECT " + goldenColumns + ", g.id, g.decision_id FROM golden g WHERE g.in_lineage = 0 ORDER BY g.decision_id, g.id LIMIT ?"
+	err := on.each(ctx, query, []any{limit}, func(r row) (err error) {
+		var g goldenRow
+		if g.GoldenReference, err = scanGolden(r, &g.id, &g.decision); err != nil {
+			return err
+		}
+		if last := len(missing) - 1; last >= 0 && missing[last][0].decision == g.decision {
+			missing[last] = append(missing[last], g)
+			return nil
+		}
+		missing = append(missing, []goldenRow{g})
+		return nil
+	})
+	return missing, err
 }

@@ -69,6 +69,7 @@ func write(w io.Writer, d gatekeeper.Decision, head string) error {
 			fmt.Fprintf(&b, "  What is missing is awaited until %s.\n", moment(*r.Deadline))
 		}
 		findings(&b, "  ", r.Findings)
+		builtOn(&b, "  ", r.Bases)
 	}
 	signed(&b, d.Evidence)
 	if len(d.Golden) > 0 {
