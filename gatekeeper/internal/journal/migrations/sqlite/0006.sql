@@ -46,5 +46,5 @@ CREATE TABLE golden_bases (
 -- Whether the tables above know of a promotion: those from before, and those of
 -- processes of an older version, are filled in when somebody asks.
 ALTER TABLE golden ADD COLUMN in_lineage INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX golden_not_in_lineage ON golden (id) WHERE in_lineage = 0;
+CREATE INDEX golden_not_in_lineage ON golden (decision_id, id) WHERE in_lineage = 0;
 CREATE INDEX golden_digest ON golden (registry, repository, digest, id);
