@@ -10,9 +10,9 @@ import (
 // maxBases is how many platforms' bases are listed.
 const maxBases = 10
 
-// builtOn says which golden bases a policy found, each once for the platforms
+// BuiltOn says which golden bases a policy found, each once for the platforms
 // that are built on it.
-func builtOn(b *strings.Builder, indent string, bases []policy.BuiltOn) {
+func BuiltOn(bases []policy.BuiltOn) []string {
 	var order []policy.BuiltOn
 	platforms := map[policy.BuiltOn][]string{}
 	for _, base := range bases {
@@ -23,13 +23,14 @@ func builtOn(b *strings.Builder, indent string, bases []policy.BuiltOn) {
 		}
 		platforms[same] = append(platforms[same], base.Platform)
 	}
+	var lines []string
 	for i, base := range order {
 		if i == maxBases {
-			fmt.Fprintf(b, "%sand on %d more bases; -o json shows all of them\n", indent, len(order)-i)
-			return
+			return append(lines, fmt.Sprintf("And on %d more bases; the JSON shows all of them.", len(order)-i))
 		}
-		fmt.Fprintf(b, "%sBuilt on %s/%s@%s, %s (%s).\n", indent, base.Registry, base.Repository, base.Digest, release(base.Behind), strings.Join(platforms[base], ", "))
+		lines = append(lines, fmt.Sprintf("Built on %s/%s@%s, %s (%s).", base.Registry, base.Repository, base.Digest, release(base.Behind), strings.Join(platforms[base], ", ")))
 	}
+	return lines
 }
 
 func release(behind int) string {

@@ -32,7 +32,7 @@ func TestWhatAnImageIsBuiltOnIsShown(t *testing.T) {
 		d.Results[0].Bases = append(d.Results[0].Bases, on("linux/amd64", fmt.Sprint("base/", i), 0))
 	}
 	b.Reset()
-	if err := report.Text(&b, d); err != nil || strings.Count(b.String(), "Built on") != 10 || !strings.Contains(b.String(), "and on 13 more bases") {
+	if err := report.Text(&b, d); err != nil || strings.Count(b.String(), "Built on") != 10 || !strings.Contains(b.String(), "And on 13 more bases") {
 		t.Errorf("%s", b.String())
 	}
 }

@@ -33,7 +33,7 @@ func rejected() gatekeeper.Decision {
 	return gatekeeper.Decision{
 		ID: 7, Verdict: policy.VerdictRejected, Mode: policy.ModeEnforce, DecidedAt: moment(), Took: time.Second,
 		Push: gatekeeper.Push{ID: 3, Source: "staging", Repository: "team-a/<script>alert(1)</script>", Tag: "v1", Digest: "sha256:abc", ReceivedAt: moment(), Actor: "\u202edev"},
-		Results: []policy.Result{{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictRejected, Findings: []policy.Finding{
+		Results: []policy.Result{{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictRejected, Bases: []policy.BuiltOn{{Platform: "linux/amd64", Repository: "base/debian", Behind: 1}}, Findings: []policy.Finding{
 			{Check: policy.CheckSignatures, Rule: "ci", Outcome: policy.OutcomeFail, Reason: policy.ReasonAbsent, Found: "no <b>signature</b>", Expected: "one", Remedy: "sign"},
 		}}},
 	}
@@ -167,8 +167,11 @@ func TestAnswers(t *testing.T) {
 		{"DELETE", "/api/v1/decisions", "", 405, "GET"},
 		{"GET", "/nowhere", "", 404, "openapi"},
 		{"GET", "/", "", 200, "<table>"},
+		{"GET", "/rebuilds", "", 200, "golden/team-a/app:v1"},
+		{"GET", "/rebuilds?x=y", "", 400, "unknown parameter"},
 		{"GET", "/?verdict=perhaps", "", 400, "perhaps"},
 		{"GET", "/decisions/7", "", 200, "What to do"},
+		{"GET", "/decisions/7", "", 200, "1 release behind (linux/amd64)"},
 		{"GET", "/decisions/8", "", 404, "decision 8"},
 		{"GET", "/style.css", "", 200, "color-scheme"},
 		{"HEAD", "/api/v1/decisions", "", 200, ""},
