@@ -24,7 +24,7 @@ const maxClaim = 1024
 type BaseClaim struct {
 	Key   string // of the label or annotation
 	Value string
-	// Label says that it is a label, which images inherit, and no annotation.
+	// Label says that it is a label and no annotation.
 	Label      bool
 	Repository string // without a host; empty when none is named
 	Digest     string // empty when none is named
@@ -58,16 +58,18 @@ func boolFirst(a, b bool) int {
 	return 1
 }
 
-// InheritableClaims are the labels that name a platform's base.
-func InheritableClaims(p Platform) map[string]string {
-	var claims map[string]string
-	for _, key := range []string{claimName, claimDigest, claimOpenShift, claimS2I} {
-		if value := p.Labels[key]; value != "" && len(value) <= maxClaim {
-			if claims == nil {
-				claims = map[string]string{}
-			}
-			claims[key] = value
+// InheritableClaims are what a platform says about its base that images built on
+// it may say, too: all of them inherit its labels, and some build tools copy
+// annotations. They are listed by key.
+func InheritableClaims(p Platform) map[string][]string {
+	claims := map[string][]string{}
+	for _, c := range BaseClaims(Image{}, p) {
+		if !slices.Contains(claims[c.Key], c.Value) {
+			claims[c.Key] = append(claims[c.Key], c.Value)
 		}
+	}
+	if len(claims) == 0 {
+		return nil
 	}
 	return claims
 }
@@ -92,7 +94,7 @@ func splitReference(reference string) (repository, digest string) {
 	if i := strings.LastIndexByte(repository, ':'); i > strings.LastIndexByte(repository, '/') {
 		repository = repository[:i]
 	}
-	if host, rest, ok := strings.Cut(repository, "/"); ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+	if host, rest, ok := strings.Cut(repository, "/"); ok && (host == "" || strings.ContainsAny(host, ".:") || host == "localhost") {
 		repository = rest
 	}
 	return repository, digest
@@ -106,8 +108,5 @@ func (c BaseClaim) fits(b Base) bool {
 	return c.Repository == "" || c.Repository == b.Repository || c.Repository == b.Source
 }
 
-// inherited says whether a label is the base's own.
-func (c BaseClaim) inherited(b Base) bool {
-	value, ok := b.Claims[c.Key]
-	return c.Label && ok && value == c.Value
-}
+// inherited says whether the base says the same, about its own base.
+func (c BaseClaim) inherited(b Base) bool { return slices.Contains(b.Claims[c.Key], c.Value) }

@@ -32,9 +32,9 @@ type Base struct {
 	Channel   string `json:"channel,omitempty"`   // that Behind was counted in; empty: the repository
 	Newest    string `json:"newest,omitempty"`    // digest of the newest of them; empty when Behind is 0
 	NewestTag string `json:"newestTag,omitempty"` // a golden tag of it
-	// Claims are the base's own labels that name what it is built on. Images
-	// built on it inherit them.
-	Claims map[string]string `json:"claims,omitempty"`
+	// Claims are what the base itself says it is built on, by label or
+	// annotation. Images built on it inherit that.
+	Claims map[string][]string `json:"claims,omitempty"`
 }
 
 // Proof says which of an image's and a base's layers are the same.

@@ -242,7 +242,7 @@ func TestABaseIsDescribed(t *testing.T) {
 			want := policy.Lineage{
 				Bases: []policy.Base{{
 					Registry: "golden", Repository: "base/debian", Digest: ref.Digest, Manifest: base.Digest, Source: "src/base/debian", Tags: []string{"1"},
-					Layers: 1, Proof: policy.ProofDigests, PromotedAt: ref.At, Claims: map[string]string{"org.opencontainers.image.base.name": "docker.io/library/debian:12"},
+					Layers: 1, Proof: policy.ProofDigests, PromotedAt: ref.At, Claims: map[string][]string{"org.opencontainers.image.base.name": {"docker.io/library/debian:12"}},
 				}},
 				Golden: []string{other.Digest, base.Digest},
 			}

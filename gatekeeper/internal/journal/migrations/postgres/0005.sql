@@ -9,7 +9,7 @@ CREATE TABLE golden_layers (
   digest_chain text NOT NULL, -- over the layers as they are stored, in the way of a ChainID
   diff_chain   text NOT NULL, -- ChainID of all layers; empty: nobody compared the diff_ids with the layers
   source       text NOT NULL, -- the repository it was pushed to
-  claims       text NOT NULL, -- JSON: its labels that name its own base
+  claims       text NOT NULL, -- JSON: its labels and annotations that name its own base
   PRIMARY KEY (registry, repository, digest, manifest)
 );
 CREATE INDEX golden_layers_digest_chain ON golden_layers (digest_chain);
