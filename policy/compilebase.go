@@ -43,3 +43,17 @@ func (b *builder) checkBase() {
 		b.errorf(path+".maxAge", "%s; write a positive duration", rule.MaxAge)
 	}
 }
+
+// explain says in plain words what the rule asks for.
+func (r BaseRule) explain() []string {
+	lines := []string{"layers that begin with all of those of a golden image of " + patterns(r.Repositories)}
+	if r.MaxBehind != nil && *r.MaxBehind == 0 {
+		lines = append(lines, "the newest release of that base")
+	} else if r.MaxBehind != nil {
+		lines = append(lines, fmt.Sprintf("a release of that base that is at most %s behind the newest", releases(*r.MaxBehind)))
+	}
+	if r.MaxAge > 0 {
+		lines = append(lines, "a release of that base that became golden within the last "+r.MaxAge.String())
+	}
+	return append(lines, "no label and no annotation that names another base than the layers do")
+}

@@ -224,7 +224,7 @@ func TestExpressionsSeeNoLineage(t *testing.T) {
 	k := newKeys(t)
 	ev := k.good()
 	builtOn(debian())(k, ev)
-	c := k.compile(t, `rules: [{name: x, expression: '!("lineage" in image)'}]`+"\n")
+	c := k.compile(t, `rules: [{name: x, expression: '!("lineage" in dyn(image))'}]`+"\n")
 	if got := policy.Evaluate(c, ev, received()); got.Verdict != policy.VerdictPromoted {
 		t.Errorf("%+v", got.Findings)
 	}
@@ -349,4 +349,23 @@ func FuzzBaseClaims(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTheBaseIsExplained(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	for rules, want := range map[string]string{
+		onBase:    "layers that begin with all of those of a golden image of golden/base/**\nno label",
+		newest:    "the newest release of that base",
+		oneBehind: "at most 1 release behind the newest",
+		freshBase: "became golden within the last 30d",
+	} {
+		var all []string
+		for _, s := range k.compile(t, rules).Explain(received()) {
+			all = append(all, s.Lines...)
+		}
+		if text := strings.Join(all, "\n"); !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
 }
