@@ -203,6 +203,7 @@ func TestAttack_CVE_2025_46342(t *testing.T) {
 		},
 		policy.PartVulnerabilities: {critical, rule("vulnerabilities.size() == 0"), rule("!vulnerabilities.exists(v, v.severity == \"critical\")")},
 		policy.PartImage:           {signed, young, labelled, nonRoot, critical},
+		policy.PartLineage:         {onBase, newest, freshBase},
 	} {
 		for _, rules := range policies {
 			for i, where := range []string{"", "linux/amd64", "linux/amd64"} {
@@ -221,6 +222,8 @@ func TestAttack_CVE_2025_46342(t *testing.T) {
 					platform(ev).Scan = nil
 				case policy.PartVulnerabilities:
 					platform(ev).Scan.Vulnerabilities = nil
+				case policy.PartLineage:
+					builtOn(debian())(k, ev)
 				case policy.PartImage:
 				}
 				problem(part, where)(k, ev)

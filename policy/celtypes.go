@@ -25,11 +25,12 @@ func variableTypes() map[string]reflect.Type {
 }
 
 // shownPlatform is a platform as expressions see it: what was found in it are
-// variables of their own.
+// variables of their own, and what it is built on is for patchLevel.base.
 type shownPlatform struct {
 	Platform
 
-	Scan struct{} `json:"-"`
+	Scan    struct{} `json:"-"`
+	Lineage struct{} `json:"-"`
 }
 
 // evidenceTypes tells CEL's checker what the evidence is made of. At run time

@@ -196,7 +196,7 @@ func (b *builder) checkHead() {
 }
 
 func (p PatchLevel) empty() bool {
-	return p.MaxAge == 0 && p.OperatingSystems == nil && p.Runtimes == nil && len(p.Packages) == 0 && len(p.Labels) == 0
+	return p.MaxAge == 0 && p.OperatingSystems == nil && p.Runtimes == nil && len(p.Packages) == 0 && len(p.Labels) == 0 && p.Base == nil
 }
 
 func (b *builder) checkGlobs(path string, patterns []string) {

@@ -118,6 +118,7 @@ func (b *builder) compilePatchLevel() {
 	if p.Runtimes != nil {
 		b.compileRuntimes(*p.Runtimes)
 	}
+	b.checkBase()
 	for i, m := range p.Packages {
 		path := fmt.Sprintf("$.spec.patchLevel.packages[%d]", i)
 		b.require(path+".name", m.Name, "the package's name")

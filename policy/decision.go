@@ -44,6 +44,7 @@ const (
 	CheckRuntimes         Check = "patchLevel.runtimes"
 	CheckPackages         Check = "patchLevel.packages"
 	CheckLabels           Check = "patchLevel.labels"
+	CheckBase             Check = "patchLevel.base"
 	CheckConfiguration    Check = "image.configuration" // what the image is configured to do, and secrets in it
 	CheckRules            Check = "rules"
 	CheckPromote          Check = "promote" // the destination: immutable tags, templates
@@ -53,7 +54,7 @@ const (
 func Checks() []Check {
 	return []Check{
 		CheckPolicy, CheckImage, CheckSignatures, CheckAttestations, CheckVulnerabilities, CheckMaxAge,
-		CheckOperatingSystems, CheckRuntimes, CheckPackages, CheckLabels, CheckConfiguration, CheckRules, CheckPromote,
+		CheckOperatingSystems, CheckRuntimes, CheckPackages, CheckLabels, CheckBase, CheckConfiguration, CheckRules, CheckPromote,
 	}
 }
 
@@ -118,6 +119,7 @@ type Result struct {
 	Findings    []Finding  `json:"findings"`
 	Deadline    *time.Time `json:"deadline,omitempty"`  // until when missing evidence is awaited; set when Verdict is pending
 	Inputs      []Input    `json:"inputs,omitempty"`    // signatures and attestations by the policy's authorities; everybody else's count for nothing
+	Bases       []BuiltOn  `json:"bases,omitempty"`     // what the platforms are built on, as far as patchLevel.base found it proven
 	Promotion   *Promotion `json:"promotion,omitempty"` // where a yes takes it; nil when the templates make no valid name
 }
 

@@ -31,9 +31,10 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkConfiguration()
 	e.checkRules()
 	promotion := e.checkPromotion()
+	e.checkBase(promotion)
 
 	e.order()
-	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Promotion: promotion}
+	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Bases: e.bases(), Promotion: promotion}
 	r.Verdict = verdict(e.findings)
 	if r.Verdict == VerdictPending {
 		deadline := e.deadline()
@@ -69,6 +70,7 @@ type evaluation struct {
 	findings []Finding
 	sboms    []SBOM                    // that the policy accepts; nil until asked for
 	vex      map[string][]vexStatement // by the vulnerability's names
+	builtOn  []BuiltOn
 }
 
 // add records a finding, its text made safe to show.

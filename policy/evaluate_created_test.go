@@ -18,7 +18,7 @@ const (
 
 // The rules that the table uses.
 const (
-	ciSigns         = "authorities: [{name: ci, anyOf: [{keyFile: ci.pub}]}]\n"
+	ciSigns    = "authorities: [{name: ci, anyOf: [{keyFile: ci.pub}]}]\n"
 	byBuild    = ciSigns + "patchLevel: {maxAge: 30d, created: {from: [provenance], signedBy: [ci]}}\n"
 	byBoth     = ciSigns + "patchLevel: {maxAge: 30d, created: {from: [provenance, configuration], signedBy: [ci]}}\n"
 	byConfig   = "patchLevel: {maxAge: 30d, created: {from: [configuration]}}\n" + ciSigns

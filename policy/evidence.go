@@ -68,6 +68,8 @@ type Platform struct {
 	// annotations found; nil: nobody looked. What it found is masked in all of
 	// this evidence.
 	Secrets *SecretSearch `json:"secrets,omitempty"`
+	// Lineage is nil when no policy asked for it, or it could not be found out.
+	Lineage *Lineage `json:"lineage,omitempty"`
 }
 
 // Config is the execution part of an image configuration.
@@ -225,6 +227,7 @@ const (
 	PartSignatures      Part = "signatures"      // signatures and attestations
 	PartScan            Part = "scan"            // packages and operating system
 	PartVulnerabilities Part = "vulnerabilities" // database missing, outdated or unusable
+	PartLineage         Part = "lineage"         // the golden images that the layers begin with
 )
 
 // Problem is a question about the subject that could not be answered.

@@ -163,6 +163,9 @@ func (x *explanation) patchLevel() []string {
 			lines = append(lines, "an operating system whose support has not ended")
 		}
 	}
+	if b := p.Base; b != nil {
+		lines = append(lines, b.explain()...)
+	}
 	for _, m := range p.Packages {
 		lines = append(lines, fmt.Sprintf("where %s %s is installed, version %s or newer", m.Type, m.Name, m.Minimum))
 	}

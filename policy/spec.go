@@ -257,6 +257,7 @@ type PatchLevel struct {
 	Runtimes         *Runtimes         `yaml:"runtimes" json:"runtimes,omitempty"`
 	Packages         []MinimumVersion  `yaml:"packages" json:"packages,omitempty"`
 	Labels           map[string]string `yaml:"labels" json:"labels,omitempty"` // name to anchored regular expression
+	Base             *BaseRule         `yaml:"base" json:"base,omitempty"`
 }
 
 // OperatingSystems says which distributions an image may be built on.

@@ -123,6 +123,12 @@ func described() map[string]key {
 		"PatchLevel.Packages":         {"packages that must not be older where they are installed", false, nil},
 		"PatchLevel.Labels":           {"regular expressions (RE2) for the whole values of labels, by their names", false, nil},
 
+		"PatchLevel.Base": {"golden images that an image has to be built on, proven from its layers", false, nil},
+
+		"BaseRule.Repositories": {"golden repositories with the registry's name in front, globs: golden/base/**", true, nil},
+		"BaseRule.MaxBehind":    {"how many newer releases of the base there may be; any number when left out", false, nil},
+		"BaseRule.MaxAge":       {"how long ago the base may have become golden; any time when left out", false, nil},
+
 		"OperatingSystems.EndOfLife": {"deny refuses a release whose free security support has ended", false, []string{"deny", "allow"}},
 		"OperatingSystems.Allow":     {"what may be used: debian >= 12, ubuntu = 24.04, wolfi", false, nil},
 

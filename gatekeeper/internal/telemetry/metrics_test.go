@@ -30,6 +30,10 @@ func (s state) GoldenImages(context.Context) ([]gatekeeper.GoldenCount, error) {
 	return []gatekeeper.GoldenCount{{Policy: "services", Compliant: true, Images: 4}, {Policy: "gone", Images: 1}}, s.err
 }
 
+func (s state) RebuildsNeeded(context.Context) (map[string]int, error) {
+	return map[string]int{"services": 2, "gone": 1}, s.err
+}
+
 func services(t *testing.T) *policy.Compiled {
 	t.Helper()
 	return named(t, "services")
@@ -126,6 +130,8 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 		`gatekeeper_queue_oldest_seconds{}`:                                                     3,
 		`gatekeeper_golden_images{compliant="true",policy="services"}`:                          4,
 		`gatekeeper_golden_images{compliant="false",policy="none"}`:                             1,
+		`gatekeeper_golden_images_rebuild_needed{policy="services"}`:                            2,
+		`gatekeeper_golden_images_rebuild_needed{policy="none"}`:                                1,
 		`gatekeeper_exceptions{policy="services",state="active"}`:                               1,
 		`gatekeeper_exceptions{policy="services",state="expiring"}`:                             1,
 		`gatekeeper_exceptions{policy="services",state="expired"}`:                              1,
@@ -250,6 +256,7 @@ func TestThePoliciesInForceAreFollowed(t *testing.T) {
 		`gatekeeper_exceptions{policy="infra",state="active"}`:                               1,
 		`gatekeeper_golden_images{compliant="true",policy="infra"}`:                          0,
 		`gatekeeper_golden_images{compliant="true",policy="none"}`:                           4,
+		`gatekeeper_golden_images_rebuild_needed{policy="infra"}`:                            0,
 		`gatekeeper_decisions_total{mode="enforce",policy="services",verdict="promoted"}`:    1,
 	} {
 		if got := s.value(t, series); got != want {
@@ -338,7 +345,7 @@ func TestWhatCannotBeReadIsNotZero(t *testing.T) {
 	}
 	for _, f := range families {
 		switch f.GetName() {
-		case "gatekeeper_queue_pushes", "gatekeeper_golden_images":
+		case "gatekeeper_queue_pushes", "gatekeeper_golden_images", "gatekeeper_golden_images_rebuild_needed":
 			t.Errorf("%s has samples", f.GetName())
 		case "gatekeeper_scanner_database_age_seconds":
 			if age := f.GetMetric()[0].GetGauge().GetValue(); !math.IsInf(age, 1) {
