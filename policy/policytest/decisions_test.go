@@ -16,7 +16,7 @@ const decisions = "testdata/decisions"
 
 // minimumCases is how large the table is at least, so that a part of it that is
 // not found is missed.
-const minimumCases = 557
+const minimumCases = 672
 
 // answer is what a check can say, beside nothing.
 type answer struct {
@@ -48,6 +48,13 @@ func answers() map[policy.Check]map[policy.Outcome][]policy.Reason {
 		policy.CheckMaxAge: {fail: {policy.ReasonAbsent, policy.ReasonUnrecognised, policy.ReasonInvalid, policy.ReasonTooOld}},
 		policy.CheckOperatingSystems: {
 			fail: {policy.ReasonDenied, policy.ReasonUnrecognised, policy.ReasonEndOfLife}, unknown: unavailable,
+		},
+		policy.CheckRuntimes: {fail: {policy.ReasonDenied, policy.ReasonUnrecognised, policy.ReasonEndOfLife}, unknown: unavailable},
+		policy.CheckBase: {
+			fail: {policy.ReasonAbsent, policy.ReasonDenied, policy.ReasonInvalid, policy.ReasonTooOld}, unknown: unavailable,
+		},
+		policy.CheckConfiguration: {
+			fail: {policy.ReasonAbsent, policy.ReasonDenied, policy.ReasonMalformed}, unknown: unavailable,
 		},
 		policy.CheckPackages: {fail: {policy.ReasonTooOld, policy.ReasonMalformed}, unknown: unavailable},
 		policy.CheckLabels:   {fail: {policy.ReasonAbsent, policy.ReasonDenied}},
