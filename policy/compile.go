@@ -34,8 +34,11 @@ func (e *FieldError) Error() string { return e.Path + ": " + e.Message }
 type Compiled struct {
 	policy       Policy
 	fingerprint  string
+	match        matcher
+	names        nameGrammar
 	authorities  []Authority
 	signers      map[string]group // by the name of an authority or a signature rule
+	referred     map[string]bool  // those that something refers to
 	attestations []*expression    // by index; nil when there is none
 	rules        []*expression
 	labels       map[string]*regexp.Regexp
@@ -43,6 +46,9 @@ type Compiled struct {
 	denied       []component
 	required     []component
 	licences     *licenceRules
+	runtimes     []systemRange
+	ports        []port // of image.ports.allow
+	maxSize      uint64 // bytes of image.maxSize; 0: no limit
 	repository   *template.Template
 	tags         []*template.Template
 	channels     []*template.Template
@@ -52,10 +58,10 @@ type Compiled struct {
 // error joins a *FieldError for each mistake.
 func Compile(p Policy) (*Compiled, error) {
 	applyDefaults(&p)
-	c := &Compiled{policy: p, signers: map[string]group{}, labels: map[string]*regexp.Regexp{}}
+	c := &Compiled{policy: p, signers: map[string]group{}, referred: map[string]bool{}, labels: map[string]*regexp.Regexp{}, names: newNameGrammar()}
 	b := &builder{c: c}
 	b.checkHead()
-	b.checkMatch()
+	b.compileMatch()
 	b.compileAuthorities()
 	b.compileSignatures()
 	b.compileAttestations()
@@ -63,6 +69,7 @@ func Compile(p Policy) (*Compiled, error) {
 	b.compilePatchLevel()
 	b.compileComponents()
 	b.compileLicenses()
+	b.compileConfigured()
 	b.compileRules()
 	b.checkSBOM()
 	b.compilePromote()
@@ -101,6 +108,14 @@ func (c *Compiled) Description() string { return c.policy.Metadata.Description }
 // Mode says whether a yes has an effect.
 func (c *Compiled) Mode() Mode { return c.policy.Spec.Mode }
 
+// WithMode is the policy in another mode, and otherwise the same: its
+// fingerprint is still that of the policy as it was written.
+func (c *Compiled) WithMode(mode Mode) *Compiled {
+	other := *c
+	other.policy.Spec.Mode = mode
+	return &other
+}
+
 // Spec is what the policy says, defaults filled in.
 func (c *Compiled) Spec() Spec { return c.policy.Spec }
 
@@ -128,7 +143,10 @@ func (c *Compiled) NeedsScan() bool {
 	if s.Components != nil || s.Licenses != nil {
 		return true
 	}
-	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || len(s.PatchLevel.Packages) > 0 {
+	if v := s.Vulnerabilities; v != nil && v.Report.scans() {
+		return true
+	}
+	if s.PatchLevel.OperatingSystems != nil || s.PatchLevel.Runtimes != nil || len(s.PatchLevel.Packages) > 0 {
 		return true
 	}
 	return slices.ContainsFunc(c.rules, func(e *expression) bool { return e.needsScan })
@@ -136,15 +154,13 @@ func (c *Compiled) NeedsScan() bool {
 
 // Matches says whether the policy is about pushes of this tag.
 func (c *Compiled) Matches(registry, repository, tag string) bool {
-	tags := Globs(c.policy.Spec.Match.Tags)
-	return c.MatchesRepository(registry, repository) && (len(tags) == 0 || tags.Match(tag))
+	return c.MatchesRepository(registry, repository) && c.match.tag(tag)
 }
 
 // MatchesRepository says whether the policy can be about a push to this
 // repository.
 func (c *Compiled) MatchesRepository(registry, repository string) bool {
-	s := c.policy.Spec
-	return registry == s.From && Globs(s.Match.Repositories).Match(repository)
+	return registry == c.policy.Spec.From && c.match.repository(repository)
 }
 
 // builder collects the mistakes while a policy is compiled.
@@ -182,22 +198,13 @@ func (b *builder) checkHead() {
 	}
 	b.require("$.spec.from", p.Spec.From, "the name of the source registry in the configuration")
 	s := p.Spec
-	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && s.Components == nil && s.Licenses == nil && (s.SBOM == nil || !s.SBOM.Required) {
-		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel, components, licenses or rules")
+	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && s.Image == nil && s.Components == nil && s.Licenses == nil && (s.SBOM == nil || !s.SBOM.Required) {
+		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel, image, components, licenses or rules")
 	}
 }
 
 func (p PatchLevel) empty() bool {
-	return p.MaxAge == 0 && p.OperatingSystems == nil && len(p.Packages) == 0 && len(p.Labels) == 0
-}
-
-func (b *builder) checkMatch() {
-	m := b.c.policy.Spec.Match
-	if len(m.Repositories) == 0 {
-		b.errorf("$.spec.match.repositories", `missing; write a list of globs, ["**"] for every repository`)
-	}
-	b.checkGlobs("$.spec.match.repositories", m.Repositories)
-	b.checkGlobs("$.spec.match.tags", m.Tags)
+	return p.MaxAge == 0 && p.OperatingSystems == nil && p.Runtimes == nil && len(p.Packages) == 0 && len(p.Labels) == 0 && p.Base == nil
 }
 
 func (b *builder) checkGlobs(path string, patterns []string) {

@@ -21,18 +21,22 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkSignatures()
 	e.checkAttestations()
 	e.checkSBOM()
+	e.readVEX()
 	e.checkVulnerabilities()
 	e.checkAge()
 	e.checkOperatingSystems()
+	e.checkRuntimes()
 	e.checkPackages()
 	e.checkLabels()
 	e.checkComponents()
 	e.checkLicenses()
+	e.checkConfiguration()
 	e.checkRules()
 	promotion := e.checkPromotion()
+	e.checkBase(promotion)
 
 	e.order()
-	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Promotion: promotion}
+	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Bases: e.bases(), Promotion: promotion}
 	r.Verdict = verdict(e.findings)
 	if r.Verdict == VerdictPending {
 		deadline := e.deadline()
@@ -66,7 +70,9 @@ type evaluation struct {
 	evidence *Evidence
 	now      time.Time
 	findings []Finding
-	sboms    []SBOM // that the policy accepts; nil until asked for
+	sboms    []SBOM                    // that the policy accepts; nil until asked for
+	vex      map[string][]vexStatement // by the vulnerability's names
+	builtOn  []BuiltOn
 }
 
 // add records a finding, its text made safe to show.

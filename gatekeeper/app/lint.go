@@ -103,9 +103,23 @@ func (l *linted) readPolicies(ctx context.Context, location string) error {
 	policies, err := source.Read(ctx)
 	l.policies = append(l.policies, policies...)
 	for _, p := range policies {
+		for _, w := range p.Warnings() {
+			l.warnings = append(l.warnings, w.Error())
+		}
 		l.warnExceptions(p, time.Now())
 	}
 	return err
+}
+
+// warnContradictions warns of policies that have to agree and cannot.
+func (l *linted) warnContradictions() {
+	for i, p := range l.policies {
+		for _, other := range l.policies[:i] {
+			if why := policy.Contradiction(p.Compiled, other.Compiled); why != "" {
+				l.warnings = append(l.warnings, fmt.Sprintf("%s: policy %s: it has to agree with policy %s, and cannot: %s", p.File, p.Name(), other.Name(), why))
+			}
+		}
+	}
 }
 
 // warnExceptions warns of exceptions that ended, or end before anybody may look
@@ -194,6 +208,7 @@ func (l *linted) fingerprint(p policyfile.Policy) string {
 }
 
 func (l *linted) print(output string, err error, streams Streams) error {
+	l.warnContradictions()
 	found := lintReport{Sound: err == nil, Mistakes: mistakes(err), Warnings: l.warnings, Notes: l.notes}
 	for _, p := range l.policies {
 		found.Policies = append(found.Policies, p.Name())
@@ -244,6 +259,16 @@ func mistakes(err error) []mistake {
 		return []mistake{{File: placed.File, Line: placed.Line, Column: placed.Column, Message: placed.Message}}
 	}
 	return []mistake{{Message: err.Error()}}
+}
+
+// PrintPolicySchema prints the JSON Schema of policies.
+func PrintPolicySchema(streams Streams) error {
+	text, err := policyfile.Schema()
+	if err != nil {
+		return err
+	}
+	_, err = streams.Out.Write(text)
+	return err
 }
 
 // PrintConfigSchema prints the JSON Schema of the configuration file.

@@ -29,6 +29,7 @@ type ReplayOptions struct {
 
 	Locations []string // policy files and folders that take the place of those in force, by their names
 	Only      bool     // those in force and not among them are left out
+	Enforced  bool     // those in audit mode are replayed as if they were enforced
 	Since     time.Duration
 	Limit     int
 	Examples  int
@@ -113,6 +114,11 @@ func (o ReplayOptions) policies(ctx context.Context, c *config.Config) (all []*p
 			if a.Keyless == nil && !asked[a.ID] {
 				notes = append(notes, fmt.Sprintf("policy %s: nobody looked for signatures by %s when the evidence was gathered, so that they count as a stranger's", p.Name(), a))
 			}
+		}
+	}
+	for i := range all {
+		if o.Enforced {
+			all[i] = all[i].WithMode(policy.ModeEnforce)
 		}
 	}
 	slices.SortFunc(all, func(a, b *policy.Compiled) int { return cmp.Compare(a.Name(), b.Name()) })

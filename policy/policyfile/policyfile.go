@@ -24,6 +24,17 @@ type ReadFile func(name string) ([]byte, error)
 type Policy struct {
 	*policy.Compiled
 	File string
+	doc  *strictyaml.Document
+}
+
+// Warnings lists what is sound in the policy and yet hardly meant, each with its
+// place.
+func (p Policy) Warnings() []error {
+	var all []error
+	for _, w := range p.Compiled.Warnings() {
+		all = append(all, p.doc.Errorf(w.Path, "%s", w.Message))
+	}
+	return all
 }
 
 // Parse reads every policy in one file. Key files are read through read, by
@@ -45,7 +56,7 @@ func Parse(file string, data []byte, read ReadFile) ([]Policy, error) {
 			errs = append(errs, err)
 			continue
 		}
-		policies = append(policies, Policy{Compiled: compiled, File: file})
+		policies = append(policies, Policy{Compiled: compiled, File: file, doc: doc})
 	}
 	return policies, errors.Join(errs...)
 }

@@ -232,3 +232,13 @@ func (j *Journal) Spoil(ctx context.Context, job int64) error {
 
 // Replace has jobs done anew if nobody works on them.
 func (j *Journal) Replace(ctx context.Context, jobs ...int64) error { return j.replace(ctx, jobs) }
+
+// ForgetLineage has nothing be known of what golden images are made of, as
+// before there were tables for it.
+func (j *Journal) ForgetLineage(ctx context.Context) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		return joined(
+			tx.exec(ctx, "DELETE FROM golden_layers"), tx.exec(ctx, "DELETE FROM golden_releases"), tx.exec(ctx, "DELETE FROM golden_bases"),
+			tx.exec(ctx, "UPDATE golden SET in_lineage = 0"))
+	})
+}

@@ -33,7 +33,7 @@ func rejected() gatekeeper.Decision {
 	return gatekeeper.Decision{
 		ID: 7, Verdict: policy.VerdictRejected, Mode: policy.ModeEnforce, DecidedAt: moment(), Took: time.Second,
 		Push: gatekeeper.Push{ID: 3, Source: "staging", Repository: "team-a/<script>alert(1)</script>", Tag: "v1", Digest: "sha256:abc", ReceivedAt: moment(), Actor: "\u202edev"},
-		Results: []policy.Result{{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictRejected, Findings: []policy.Finding{
+		Results: []policy.Result{{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictRejected, Bases: []policy.BuiltOn{{Platform: "linux/amd64", Repository: "base/debian", Behind: 1}}, Findings: []policy.Finding{
 			{Check: policy.CheckSignatures, Rule: "ci", Outcome: policy.OutcomeFail, Reason: policy.ReasonAbsent, Found: "no <b>signature</b>", Expected: "one", Remedy: "sign"},
 		}}},
 	}
@@ -70,6 +70,10 @@ func (r *record) Lookup(_ context.Context, repository, reference string) (gateke
 
 func (r *record) GoldenTags(_ context.Context, repository string, _ int) ([]gatekeeper.GoldenReference, error) {
 	return []gatekeeper.GoldenReference{{Registry: "golden", Repository: repository, Tag: "v1"}}, r.err
+}
+
+func (r *record) Rebuilds(context.Context, int) ([]gatekeeper.RebuildNeeded, error) {
+	return []gatekeeper.RebuildNeeded{{Registry: "golden", Repository: "team-a/app", Tags: []string{"v1"}, Bases: []gatekeeper.OutdatedBase{{Behind: 2}}}}, r.err
 }
 
 type checker struct{ entered, leave chan struct{} }
@@ -147,6 +151,8 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/api/v1/images?imgae=x", "", 400, "imgae"},
 		{"GET", "/api/v1/images", "", 200, `"images":[{"registry":"golden"`},
 		{"GET", "/api/v1/images?repository=prod/app", "", 200, `"repository":"prod/app"`},
+		{"GET", "/api/v1/rebuilds", "", 200, `"behind":2`},
+		{"GET", "/api/v1/rebuilds?repository=a", "", 400, "repository"},
 		{"GET", "/api/v1/images?image=panic:v1", "", 500, "Internal Server Error"},
 		{"GET", "/api/v1/policies", "", 200, `"policies":[]`},
 		{"GET", "/api/v1/openapi.yaml", "", 200, "openapi: 3.1"},
@@ -161,8 +167,11 @@ func TestAnswers(t *testing.T) {
 		{"DELETE", "/api/v1/decisions", "", 405, "GET"},
 		{"GET", "/nowhere", "", 404, "openapi"},
 		{"GET", "/", "", 200, "<table>"},
+		{"GET", "/rebuilds", "", 200, "golden/team-a/app:v1"},
+		{"GET", "/rebuilds?x=y", "", 400, "unknown parameter"},
 		{"GET", "/?verdict=perhaps", "", 400, "perhaps"},
 		{"GET", "/decisions/7", "", 200, "What to do"},
+		{"GET", "/decisions/7", "", 200, "1 release behind (linux/amd64)"},
 		{"GET", "/decisions/8", "", 404, "decision 8"},
 		{"GET", "/style.css", "", 200, "color-scheme"},
 		{"HEAD", "/api/v1/decisions", "", 200, ""},
@@ -393,6 +402,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 	for name, v := range map[string]any{
 		"Decision": gatekeeper.Decision{}, "Push": gatekeeper.Push{}, "GoldenReference": gatekeeper.GoldenReference{}, "ImageStatus": gatekeeper.ImageStatus{},
 		"Result": policy.Result{}, "Finding": policy.Finding{}, "Promotion": policy.Promotion{}, "Policy": web.Policy{},
+		"RebuildNeeded": gatekeeper.RebuildNeeded{}, "OutdatedBase": gatekeeper.OutdatedBase{}, "BuiltOn": policy.BuiltOn{},
 	} {
 		var fields []string
 		for field := range reflect.TypeOf(v).Fields() {

@@ -70,6 +70,7 @@ func (c catalogued) scan() *policy.Scan {
 	}
 	slices.SortFunc(s.Packages, comparePackages)
 	s.Packages = slices.CompactFunc(s.Packages, func(a, b policy.Package) bool { return comparePackages(a, b) == 0 })
+	s.Runtimes = scan.Runtimes(s.Packages)
 	return s
 }
 
