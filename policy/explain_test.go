@@ -50,7 +50,8 @@ func TestExplain(t *testing.T) {
 			[]string{
 				"no package pkg:npm/a", "no package pkg:npm/b < 2 in repositories x/** (old)", "on each platform a package pkg:deb/*/ca-certificates",
 				"no licence of packages of type npm but MIT", "AGPL-*", "a licence that is known of packages of type npm", "licences until 2027-01-01 00:00:00, by legal: bought",
-			}, nil,
+			},
+			nil,
 		},
 		"no ports": {"image: {ports: {allow: []}}", []string{"no exposed ports\n"}, nil},
 		"audit mode, channels": {
