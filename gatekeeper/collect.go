@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,7 +22,7 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 		Attestations: []policy.Attestation{},
 	}
 	var signed Signed
-	var signedProblem, scanProblems []policy.Problem
+	var signedProblem, scanProblems, lineageProblems []policy.Problem
 	collected := make(chan struct{}) // closed when signed and signedProblem are there
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -39,7 +40,11 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 		case !p.Slow && size(ev.Image) > LargeImage:
 			return errLarge
 		}
-		if !needsScan(matching) {
+		if needsLineage(matching) {
+			lineageProblems = g.findBases(groupCtx, &ev.Image)
+		}
+		look := scanned(matching, ev.Image)
+		if look == nil {
 			return nil
 		}
 		choose := noSBOM
@@ -51,7 +56,7 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 			}
 			choose = chooser(matching, ev.Subject, signed, signedProblem)
 		}
-		scanProblems = g.scan(groupCtx, ev, choose)
+		scanProblems = g.scan(groupCtx, ev, look, choose)
 		return nil
 	})
 	if err := group.Wait(); err != nil {
@@ -59,7 +64,7 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 	}
 	ev.Signatures = append(ev.Signatures, signed.Signatures...)
 	ev.Attestations = append(ev.Attestations, signed.Attestations...)
-	ev.Problems = append(signedProblem, scanProblems...)
+	ev.Problems = slices.Concat(signedProblem, scanProblems, lineageProblems)
 	return ev, ctx.Err()
 }
 
@@ -94,14 +99,30 @@ func (g *Gate) collectSigned(ctx context.Context, s policy.Subject, authorities 
 	return signed, nil
 }
 
-// scan looks into every platform, one after the other: the scanner bounds how
-// many images are open at a time.
-func (g *Gate) scan(ctx context.Context, ev *policy.Evidence, choose choice) []policy.Problem {
+// scanned says which platforms are looked into; nil: none. Where the base shows
+// only once the layers are unpacked, they are, whoever asks.
+func scanned(matching []*policy.Compiled, image policy.Image) func(policy.Platform) bool {
+	byBase := func(p policy.Platform) bool { return p.Lineage.NeedsLayers() }
+	switch {
+	case needsScan(matching):
+		return func(policy.Platform) bool { return true }
+	case slices.ContainsFunc(image.Platforms, byBase):
+		return byBase
+	}
+	return nil
+}
+
+// scan looks into platforms, one after the other: the scanner bounds how many
+// images are open at a time.
+func (g *Gate) scan(ctx context.Context, ev *policy.Evidence, look func(policy.Platform) bool, choose choice) []policy.Problem {
 	started := g.Now()
 	defer func() { g.Observer.Stage(StageScan, g.Now().Sub(started)) }()
 	var problems []policy.Problem
 	for i := range ev.Image.Platforms {
 		platform := &ev.Image.Platforms[i]
+		if !look(*platform) {
+			continue
+		}
 		scan, problem, err := g.scanPlatform(ctx, ev.Subject, *platform, choose)
 		if err != nil {
 			problem = &policy.Problem{Part: policy.PartScan, Reason: err.Error()}
@@ -116,7 +137,7 @@ func (g *Gate) scan(ctx context.Context, ev *policy.Evidence, choose choice) []p
 }
 
 func (g *Gate) scanPlatform(ctx context.Context, s policy.Subject, p policy.Platform, choose choice) (*policy.Scan, *policy.Problem, error) {
-	if sbom, ok := choose(p); ok {
+	if sbom, ok := choose(p); ok && !p.Lineage.NeedsLayers() {
 		return g.Scanner.ScanSBOM(ctx, sbom)
 	}
 	return g.Scanner.Scan(ctx, s, p)
@@ -164,6 +185,10 @@ func authorities(matching []*policy.Compiled) []policy.Authority {
 		}
 	}
 	return all
+}
+
+func needsLineage(matching []*policy.Compiled) bool {
+	return slices.ContainsFunc(matching, (*policy.Compiled).NeedsLineage)
 }
 
 func needsScan(matching []*policy.Compiled) bool {

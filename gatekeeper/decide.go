@@ -50,7 +50,7 @@ func (g *Gate) decide(ctx context.Context, p Push, matching []*policy.Compiled) 
 }
 
 func (g *Gate) matching(p Push) []*policy.Compiled {
-	return matching(g.Policies(), p.Source, p.Repository, p.Tag)
+	return g.Policies().Matching(p.Source, p.Repository, p.Tag)
 }
 
 func (g *Gate) decideNoPolicy(p Push) Decision {

@@ -58,10 +58,11 @@ type world struct {
 	subject   string // what untagged manifests refer to
 	problem   *policy.Problem
 
-	claims   []policy.Attestation // about every image
-	children []string             // digests of an index's platforms; none: a single image
-	scanned  []string             // "layers DIGEST" and "sbom DOCUMENT", in order
-	scanning chan struct{}        // when there is one, signatures are found only after a scan closed it
+	claims   []policy.Attestation      // about every image
+	children []string                  // digests of an index's platforms; none: a single image
+	scanned  []string                  // "layers DIGEST" and "sbom DOCUMENT", in order
+	lineages map[string]policy.Lineage // by the digest of a platform
+	scanning chan struct{}             // when there is one, signatures are found only after a scan closed it
 }
 
 const enforce = `apiVersion: gatekeeper/v1alpha1
@@ -118,8 +119,8 @@ func (w *world) apply(policies ...string) {
 
 func (w *world) gate() *gatekeeper.Gate {
 	return gatekeeper.New(gatekeeper.Deps{
-		Policies: func() []*policy.Compiled { w.asked++; return w.policies }, TrustRoots: w, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
-		Signatures: w, Scanner: w, Promoter: w, Attester: w, Observer: w, Turns: w,
+		Policies: func() *policy.Set { w.asked++; return policy.NewSet(w.policies) }, TrustRoots: w, Ledger: w, History: w, Waker: w, Resolver: w, Subjects: w, Images: w,
+		Signatures: w, Scanner: w, Promoter: w, Attester: w, Bases: w, Observer: w, Turns: w,
 		Now: func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, Log: slog.New(slog.DiscardHandler),
 	})
 }

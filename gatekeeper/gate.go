@@ -21,11 +21,12 @@ import (
 // a retry most likely answers sooner than anybody could read it.
 const surfaceAfter = 3
 
-// Deps is what a Gate works with. Every field but Attester and Turns is required.
+// Deps is what a Gate works with. Every field but Attester, Turns and Bases is
+// required.
 type Deps struct {
 	// Policies returns the policies in force. It is called once for each
 	// judgement.
-	Policies   func() []*policy.Compiled
+	Policies   func() *policy.Set
 	TrustRoots TrustRoots
 	Ledger     Ledger
 	History    History
@@ -36,8 +37,9 @@ type Deps struct {
 	Signatures SignatureCollector
 	Scanner    Scanner
 	Promoter   Promoter
-	Attester   Attester // nil: promotions carry no signed summary
-	Turns      Turns    // nil: no other process promotes
+	Attester   Attester   // nil: promotions carry no signed summary
+	Turns      Turns      // nil: no other process promotes
+	Bases      BaseFinder // nil: nobody knows what images are built on
 	Observer   Observer
 	Now        func() time.Time
 	Log        *slog.Logger

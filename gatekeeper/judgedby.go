@@ -22,8 +22,8 @@ const judgedByBytes = 16
 // push that was judged by something else has to be judged again. The name is
 // the same whatever the order of policies, and after a restart. It is empty
 // when a trust root cannot be read: nobody knows what it would be judged by.
-func JudgedBy(policies []*policy.Compiled, source, repository, tag string, trustRoot func(name string) (fingerprint string, err error)) string {
-	return judgedBy(matching(policies, source, repository, tag), repository, trustRoot)
+func JudgedBy(policies *policy.Set, source, repository, tag string, trustRoot func(name string) (fingerprint string, err error)) string {
+	return judgedBy(policies.Matching(source, repository, tag), repository, trustRoot)
 }
 
 func (g *Gate) judgedBy(ctx context.Context, matching []*policy.Compiled, repository string) string {
@@ -48,15 +48,4 @@ func judgedBy(matching []*policy.Compiled, repository string, trustRoot func(nam
 	slices.Sort(parts)
 	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(parts), "\n")))
 	return hex.EncodeToString(sum[:judgedByBytes])
-}
-
-// matching lists the policies that are about a push.
-func matching(policies []*policy.Compiled, source, repository, tag string) []*policy.Compiled {
-	var matching []*policy.Compiled
-	for _, c := range policies {
-		if c.Matches(source, repository, tag) {
-			matching = append(matching, c)
-		}
-	}
-	return matching
 }

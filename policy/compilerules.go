@@ -49,10 +49,15 @@ func (b *builder) checkVulnerabilities() {
 	if len(v.Deny)+len(v.Counts) == 0 {
 		b.errorf("$.spec.vulnerabilities.deny", "missing; write at least one {severity: …, fixed: …}")
 	}
+	b.checkReport(v.Report)
+	b.checkVEX(v.VEX)
 	for i, c := range v.Counts {
 		path := fmt.Sprintf("$.spec.vulnerabilities.counts[%d]", i)
 		if c.Severity != "" && !slices.Contains(severities(), c.Severity) {
 			b.errorf(path+".severity", "%q; write critical, high, medium, low, negligible or unknown", c.Severity)
+		}
+		if c.After != 0 && (c.Fixed == nil || !*c.Fixed) {
+			b.errorf(path+".after", "it counts from when a fix was published; write fixed: true beside it")
 		}
 		if c.Deny.operator == "" {
 			b.errorf(path+".deny", "missing; write which numbers are refused, such as \">= 10\"")
@@ -72,9 +77,7 @@ func (b *builder) checkVulnerabilities() {
 		if d.After < 0 {
 			b.errorf(path+".after", "%s; write a positive duration", d.After)
 		}
-		if d.After != 0 && (d.Fixed == nil || !*d.Fixed) {
-			b.errorf(path+".after", "it counts from when a fix was published; write fixed: true beside it")
-		}
+		b.checkSince(path, d)
 		for j, t := range d.Types {
 			if !slices.Contains(packageTypes(), t) {
 				b.errorf(fmt.Sprintf("%s.types[%d]", path, j), "%q is no package URL type; write one of %s", t, strings.Join(packageTypes(), ", "))
@@ -112,9 +115,14 @@ func (b *builder) compilePatchLevel() {
 	if p.MaxAge < 0 {
 		b.errorf("$.spec.patchLevel.maxAge", "%s; write a positive duration", p.MaxAge)
 	}
+	b.checkCreated(p)
 	if os := p.OperatingSystems; os != nil {
 		b.compileSystems(*os)
 	}
+	if p.Runtimes != nil {
+		b.compileRuntimes(*p.Runtimes)
+	}
+	b.checkBase()
 	for i, m := range p.Packages {
 		path := fmt.Sprintf("$.spec.patchLevel.packages[%d]", i)
 		b.require(path+".name", m.Name, "the package's name")
@@ -194,10 +202,10 @@ func (b *builder) compilePromote() {
 func (b *builder) compileTemplate(path, text string) *template.Template {
 	t, err := template.New("promote").Option("missingkey=error").Parse(text)
 	if err == nil {
-		err = t.Execute(&bytes.Buffer{}, TemplateData{})
+		err = t.Execute(&bytes.Buffer{}, TemplateData{Tag: "1.2.3"})
 	}
 	if err != nil {
-		b.errorf(path, "%v; known fields: .Repository .Tag .Date .Digest .ShortDigest", err)
+		b.errorf(path, "%v; known: .Repository .Tag .Date .Digest .ShortDigest .Time .Weekday .Week .Version", err)
 	}
 	return t
 }

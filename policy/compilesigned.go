@@ -146,6 +146,7 @@ func (b *builder) checkSignedBy(path string, names []string) {
 		b.errorf(path, "missing; write the names of authorities, or of signature rules with anyOf, who may sign it")
 	}
 	for j, name := range names {
+		b.c.referred[name] = true
 		if _, known := b.c.signers[name]; !known {
 			b.errorf(fmt.Sprintf("%s[%d]", path, j), "no authority is named %q; known here: %s",
 				name, strings.Join(slices.Sorted(maps.Keys(b.c.signers)), ", "))

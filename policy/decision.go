@@ -41,9 +41,14 @@ const (
 	CheckVulnerabilities  Check = "vulnerabilities"
 	CheckMaxAge           Check = "patchLevel.maxAge"
 	CheckOperatingSystems Check = "patchLevel.operatingSystems"
+	CheckRuntimes         Check = "patchLevel.runtimes"
 	CheckPackages         Check = "patchLevel.packages"
 	CheckVersions         Check = "patchLevel.versions"
 	CheckLabels           Check = "patchLevel.labels"
+	CheckBase             Check = "patchLevel.base"
+	CheckConfiguration    Check = "image.configuration" // what the image is configured to do, and secrets in it
+	CheckComponents       Check = "components"
+	CheckLicenses         Check = "licenses"
 	CheckRules            Check = "rules"
 	CheckPromote          Check = "promote" // the destination: immutable tags, templates
 )
@@ -52,7 +57,7 @@ const (
 func Checks() []Check {
 	return []Check{
 		CheckPolicy, CheckImage, CheckSignatures, CheckAttestations, CheckVulnerabilities, CheckMaxAge,
-		CheckOperatingSystems, CheckPackages, CheckVersions, CheckLabels, CheckRules, CheckPromote,
+		CheckOperatingSystems, CheckRuntimes, CheckPackages, CheckVersions, CheckLabels, CheckBase, CheckConfiguration, CheckComponents, CheckLicenses, CheckRules, CheckPromote,
 	}
 }
 
@@ -74,7 +79,7 @@ const (
 	ReasonUnrecognised Reason = "unrecognised" // operating system or version that cannot be judged
 	ReasonNoMatch      Reason = "no_match"     // no policy matches
 	ReasonConflict     Reason = "conflict"     // an immutable tag holds another digest
-	ReasonDisagreement Reason = "disagreement" // another policy for the same destination says no
+	ReasonDisagreement Reason = "disagreement" // another policy for the same destination says no, or sources of vulnerabilities differ
 )
 
 // Reasons lists every reason, for metrics.
@@ -117,6 +122,7 @@ type Result struct {
 	Findings    []Finding  `json:"findings"`
 	Deadline    *time.Time `json:"deadline,omitempty"`   // until when missing evidence is awaited; set when Verdict is pending
 	Inputs      []Input    `json:"inputs,omitempty"`     // signatures and attestations by the policy's authorities; everybody else's count for nothing
+	Bases       []BuiltOn  `json:"bases,omitempty"`      // what the platforms are built on, as far as patchLevel.base found it proven
 	Exceptions  []string   `json:"exceptions,omitempty"` // keys of those that excused something, see GrantedException
 	Promotion   *Promotion `json:"promotion,omitempty"`  // where a yes takes it; nil when the templates make no valid name
 }

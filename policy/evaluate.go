@@ -21,17 +21,23 @@ func Evaluate(c *Compiled, ev *Evidence, now time.Time) Result {
 	e.checkSignatures()
 	e.checkAttestations()
 	e.checkSBOM()
+	e.readVEX()
 	e.checkVulnerabilities()
 	e.checkAge()
 	e.checkOperatingSystems()
+	e.checkRuntimes()
 	e.checkPackages()
 	e.checkVersions()
 	e.checkLabels()
+	e.checkComponents()
+	e.checkLicenses()
+	e.checkConfiguration()
 	e.checkRules()
 	promotion := e.checkPromotion()
+	e.checkBase(promotion)
 
 	e.order()
-	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Promotion: promotion, Exceptions: e.usedExceptions()}
+	r := Result{Policy: c.Name(), Fingerprint: c.fingerprint, Mode: c.Mode(), Findings: e.findings, Inputs: e.inputs(), Bases: e.bases(), Promotion: promotion, Exceptions: e.usedExceptions()}
 	r.Verdict = verdict(e.findings)
 	if r.Verdict == VerdictPending {
 		deadline := e.deadline()
@@ -69,7 +75,9 @@ type evaluation struct {
 	// that excused something.
 	exceptions []GrantedException
 	used       map[string]bool
-	sboms      []SBOM // that the policy accepts; nil until asked for
+	sboms      []SBOM                    // that the policy accepts; nil until asked for
+	vex        map[string][]vexStatement // by the vulnerability's names
+	builtOn    []BuiltOn
 }
 
 // add records a finding, its text made safe to show.

@@ -400,6 +400,12 @@ func TestDecisions(t *testing.T) {
 		{"an epoch", openssl, scanIs(func(s *policy.Scan) { s.Packages[0].Version = "1:1.0" }), 0, yes, "", ""},
 		{"not installed", openssl, scanIs(func(s *policy.Scan) { s.Packages = s.Packages[1:] }), 0, yes, "", ""},
 		{"the name in another ecosystem", openssl, scanIs(func(s *policy.Scan) { s.Packages[1] = policy.Package{Type: "npm", Name: "openssl", Version: "1.0.0"} }), 0, yes, "", ""},
+		{"a toolchain as binaries name it", "patchLevel: {packages: [{type: golang, name: stdlib, minimum: 1.24.4}]}\n", scanIs(func(s *policy.Scan) {
+			s.Packages = append(s.Packages, policy.Package{Type: "golang", Name: "stdlib", Version: "go1.24.4"})
+		}), 0, yes, "", ""},
+		{"an older toolchain", "patchLevel: {packages: [{type: golang, name: stdlib, minimum: 1.24.4}]}\n", scanIs(func(s *policy.Scan) {
+			s.Packages = append(s.Packages, policy.Package{Type: "golang", Name: "stdlib", Version: "go1.24.3"})
+		}), 0, no, policy.CheckPackages, "stdlib go1.24.3"},
 		{"no scan where packages are asked for", openssl, noScan, 0, unknown, policy.CheckPackages, ""},
 		{"installed twice, once too old", openssl, scanIs(func(s *policy.Scan) {
 			s.Packages = append(s.Packages, policy.Package{Type: "deb", Name: "openssl", Version: "1.1.1"})

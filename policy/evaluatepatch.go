@@ -16,30 +16,57 @@ func (e *evaluation) checkAge() {
 	if e.spec.PatchLevel.MaxAge == 0 {
 		return
 	}
+	var attested time.Time
+	if e.datedBy(createdProvenance) {
+		attested = e.checkAttestedAge()
+	}
+	if !e.datedBy(createdConfiguration) {
+		return
+	}
 	for _, p := range e.evidence.Image.Platforms {
-		f := Finding{
-			Check: CheckMaxAge, Platform: p.Name, Outcome: OutcomeFail,
-			Expected: "created within the last " + e.spec.PatchLevel.MaxAge.String(),
-			Remedy:   "build the image again on a current base",
-		}
-		switch created := p.Created; {
-		case created == nil:
+		f := e.tooOld()
+		f.Platform = p.Name
+		switch {
+		case p.Created == nil:
 			f.Reason, f.Found = ReasonAbsent, "the configuration does not say when the image was created"
-		case created.Year() < 2000:
-			f.Reason = ReasonUnrecognised
-			f.Found = "created " + created.UTC().Format(time.DateOnly) + ", a stand-in of reproducible builds that says nothing about age"
-			f.Remedy = "set the creation time to that of the source (SOURCE_DATE_EPOCH)"
-		case created.After(e.now.Add(clockSkew)):
-			f.Reason, f.Found = ReasonInvalid, "created "+created.UTC().Format(time.DateTime)+", in the future"
-			f.Remedy = "set the clock of the machine that builds"
-		case e.now.Sub(*created) > time.Duration(e.spec.PatchLevel.MaxAge):
-			days := int(e.now.Sub(*created).Hours() / 24)
-			f.Reason, f.Found = ReasonTooOld, fmt.Sprintf("created %s, %d days ago", created.UTC().Format(time.DateOnly), days)
+		case e.wrongAge(&f, *p.Created):
+		case !attested.IsZero() && p.Created.After(attested.Add(clockSkew)):
+			f.Reason, f.Found = ReasonInvalid, fmt.Sprintf("the configuration says created %s, after the build that the provenance says ended %s",
+				p.Created.UTC().Format(time.DateTime), attested.UTC().Format(time.DateTime))
+			f.Expected, f.Remedy = "both to be about one build", "attest the build that made this image"
 		default:
 			continue
 		}
 		e.add(f)
 	}
+}
+
+// tooOld is what there is to say about an image whose age is wrong.
+func (e *evaluation) tooOld() Finding {
+	return Finding{
+		Check: CheckMaxAge, Outcome: OutcomeFail,
+		Expected: "created within the last " + e.spec.PatchLevel.MaxAge.String(),
+		Remedy:   "build the image again on a current base",
+	}
+}
+
+// wrongAge says whether a creation time is none that the policy takes, and why.
+func (e *evaluation) wrongAge(f *Finding, created time.Time) bool {
+	switch {
+	case created.Year() < 2000:
+		f.Reason = ReasonUnrecognised
+		f.Found = "created " + created.UTC().Format(time.DateOnly) + ", a stand-in of reproducible builds that says nothing about age"
+		f.Remedy = "set the creation time to that of the source (SOURCE_DATE_EPOCH)"
+	case created.After(e.now.Add(clockSkew)):
+		f.Reason, f.Found = ReasonInvalid, "created "+created.UTC().Format(time.DateTime)+", in the future"
+		f.Remedy = "set the clock of the machine that builds"
+	case e.now.Sub(created) > time.Duration(e.spec.PatchLevel.MaxAge):
+		days := int(e.now.Sub(created).Hours() / 24)
+		f.Reason, f.Found = ReasonTooOld, fmt.Sprintf("created %s, %d days ago", created.UTC().Format(time.DateOnly), days)
+	default:
+		return false
+	}
+	return true
 }
 
 // systemRange is an entry of operatingSystems.allow.

@@ -96,7 +96,7 @@ func (e *evaluation) variables(p Platform, common map[string]any, used map[strin
 	if scan == nil {
 		scan = &Scan{}
 	}
-	p.Scan = nil
+	p.Scan, p.Lineage = nil, nil
 	variables := maps.Clone(common)
 	err := show(variables, used, map[string]func() any{
 		"image": func() any { return p }, "catalogue": func() any { return scan.Catalogue.withDefault() },
@@ -130,6 +130,9 @@ func fillAbsent(variables map[string]any) {
 			if image[name] == nil {
 				image[name] = map[string]any{}
 			}
+		}
+		if image["history"] == nil {
+			image["history"] = []any{}
 		}
 		if config, ok := image["config"].(map[string]any); ok {
 			for _, name := range []string{"entrypoint", "cmd", "env", "exposedPorts", "volumes"} {

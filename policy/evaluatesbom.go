@@ -46,7 +46,7 @@ func (e *evaluation) acceptedSBOMs() []SBOM {
 // others is not asked: where it does not, the layers are catalogued.
 func (e *evaluation) checkSBOM() {
 	s := e.spec.SBOM
-	if s == nil || !s.Required {
+	if s == nil || !s.Required || len(e.evidence.Image.Platforms) == 0 { // of no platform checkImage speaks
 		return
 	}
 	if !e.singleImage() {

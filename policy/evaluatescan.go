@@ -27,15 +27,39 @@ func (e *evaluation) checkVulnerabilities() {
 	if e.spec.Vulnerabilities == nil {
 		return
 	}
+	reported := e.readReports()
 	for _, p := range e.evidence.Image.Platforms {
-		if e.matched(p) {
-			for _, v := range p.Scan.Vulnerabilities {
-				e.checkVulnerability(p, v)
+		var scanned []Vulnerability
+		if e.spec.Vulnerabilities.Report.scans() {
+			if !e.matched(p) {
+				continue // what reports leave unsaid the scanner may know
 			}
-			for i, c := range e.spec.Vulnerabilities.Counts {
-				e.checkCount(p, i, c)
-			}
+			scanned = p.Scan.Vulnerabilities
 		}
+		all := unite(scanned, reported.stated)
+		e.judge(p, all)
+		if !reported.complete {
+			continue
+		}
+		for i, c := range e.spec.Vulnerabilities.Counts {
+			e.checkCount(p, i, c, all)
+		}
+		if r := e.spec.Vulnerabilities.Report; r.scans() && r.attested() {
+			e.compareSources(p, all, reported.stated)
+		}
+	}
+}
+
+// judge asks the deny rules about every vulnerability of a platform.
+func (e *evaluation) judge(p Platform, all []stated) {
+	var found []judged
+	for _, s := range all {
+		if f, ok := e.checkVulnerability(p, s); ok {
+			found = append(found, judged{s, f})
+		}
+	}
+	for _, j := range worst(found) {
+		e.add(j.finding)
 	}
 }
 
@@ -80,18 +104,19 @@ func isSystemPackage(p Package) bool {
 	return p.Type == "deb" || p.Type == "rpm" || p.Type == "apk"
 }
 
-func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
+// checkVulnerability says what the deny rules make of a vulnerability; false:
+// nothing.
+func (e *evaluation) checkVulnerability(p Platform, v stated) (f Finding, about bool) {
 	deny, due := e.denial(v)
 	if deny == nil {
-		return
+		return f, false
 	}
-	f := Finding{
+	f = Finding{
 		Check: CheckVulnerabilities, Rule: v.ID, Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonDenied,
-		Found:    fmt.Sprintf("%s (%s) in %s %s", v.ID, v.Severity, v.Package, v.Version),
-		Expected: "no vulnerability " + deny.String(),
-		Remedy:   upgrade(v),
+		Found: v.String(), Expected: "no vulnerability " + deny.String(), Remedy: upgrade(v.Vulnerability),
 	}
-	exception, excused := e.exception(v)
+	exception, excused := e.exception(v.Vulnerability)
+	statement, said := e.statementAbout(p, v)
 	switch {
 	case v.Suppressed != "":
 		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
@@ -107,49 +132,63 @@ func (e *evaluation) checkVulnerability(p Platform, v Vulnerability) {
 	case e.now.Before(due):
 		f.Outcome, f.Reason = OutcomeInfo, ReasonGrace
 		f.Found += ", which will be refused from " + due.UTC().Format(time.DateTime) + " on"
-	case deny.EPSS > 0 && v.EPSS == 0:
-		f.Found += "; it has no EPSS score"
-	case deny.After > 0 && !v.fixKnown(e.now):
-		f.Found += "; nobody knows since when there is a fix"
-	case deny.After > 0:
-		f.Found += "; there has been a fix since " + v.FixedAt.UTC().Format(time.DateTime)
+	case e.vexUnknown() != "":
+		f.Outcome, f.Reason, f.Remedy = OutcomeError, ReasonUnavailable, operatorRemedy
+		f.Found += "; whether a VEX statement excuses it is not known: " + e.vexUnknown()
+	case said && statement.excused:
+		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
+		f.Found += ", excused by " + statement.String()
+	default:
+		f.Found += deny.because(v, e.now)
+	}
+	if said && f.Outcome == OutcomeFail {
+		f.Found += "; " + statement.String() + " does not excuse it"
 	}
 	if !excused && exception.ID != "" {
 		f.Found += fmt.Sprintf("; the exception by %s%s ended %s", exception.Owner, exception.place(), exception.Expires.UTC().Format(time.DateTime))
 	}
-	e.add(f)
+	return f, true
 }
 
 // checkCount counts what counts, each vulnerability once.
-func (e *evaluation) checkCount(p Platform, i int, c Count) {
-	counted := map[string]bool{}
-	for _, v := range p.Scan.Vulnerabilities {
-		if v.Suppressed != "" || !c.counts(v) {
-			continue
-		}
-		if exception, excused := e.exception(v); excused {
-			e.use(exception)
+func (e *evaluation) checkCount(p Platform, i int, c Count, all []stated) {
+	counted, named := map[string]bool{}, map[string]bool{}
+	for _, v := range all { // the scanner's first
+		again := v.by != "" && slices.ContainsFunc(v.names(), func(name string) bool { return named[name] })
+		if again || v.Suppressed != "" || !c.counts(v, e.now) || e.excuses(p, v) {
 			continue
 		}
 		counted[v.ID] = true
+		for _, name := range v.names() {
+			named[name] = true
+		}
 	}
 	if !c.Deny.holds(len(counted)) {
 		return
 	}
-	e.add(Finding{
+	f := Finding{
 		Check: CheckVulnerabilities, Rule: fmt.Sprintf("counts[%d]", i), Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonDenied,
 		Found:    fmt.Sprintf("%d vulnerabilities%s", len(counted), c),
 		Expected: c.Deny.otherwise(),
 		Remedy:   "upgrade what has a fix and build again; gatekeeper check -o json lists all",
-	})
+	}
+	if why := e.vexUnknown(); why != "" {
+		f.Outcome, f.Reason, f.Remedy = OutcomeError, ReasonUnavailable, operatorRemedy
+		f.Found += "; whether VEX statements excuse some is not known: " + why
+	}
+	e.add(f)
 }
 
-func (c Count) counts(v Vulnerability) bool {
+func (c Count) counts(v stated, now time.Time) bool {
 	severity := v.Severity
 	if !slices.Contains(severities(), severity) {
 		severity = SeverityUnknown
 	}
-	return (c.Severity == "" || c.Severity == severity) && (c.Fixed == nil || *c.Fixed == (v.FixState == "fixed"))
+	if now.Before((Deny{After: c.After}).from(v, now)) {
+		return false
+	}
+	return (c.Severity == "" || v.unsaid.Severity || c.Severity == severity) &&
+		(c.Fixed == nil || v.unsaid.Fix || *c.Fixed == (v.FixState == "fixed"))
 }
 
 // String says in words what is counted.
@@ -163,12 +202,16 @@ func (c Count) String() string {
 	} else if c.Fixed != nil {
 		words += " without a published fix"
 	}
+	if c.After > 0 {
+		words += " for " + c.After.String()
+	}
 	return words
 }
 
 // denial returns the rule that refuses a vulnerability; when none does yet, the
-// one that will first, and when that is. It is nil when none ever will.
-func (e *evaluation) denial(v Vulnerability) (first *Deny, due time.Time) {
+// one that will first, and when that is. It is nil when none ever will. Of
+// several it is the one whose words come first, wherever it is written.
+func (e *evaluation) denial(v stated) (first *Deny, due time.Time) {
 	for i := range e.spec.Vulnerabilities.Deny {
 		d := &e.spec.Vulnerabilities.Deny[i]
 		if !d.denies(v) {
@@ -176,9 +219,9 @@ func (e *evaluation) denial(v Vulnerability) (first *Deny, due time.Time) {
 		}
 		from := d.from(v, e.now)
 		if !e.now.Before(from) {
-			return d, time.Time{}
+			from = time.Time{}
 		}
-		if first == nil || from.Before(due) {
+		if first == nil || from.Before(due) || from.Equal(due) && d.String() < first.String() {
 			first, due = d, from
 		}
 	}
@@ -186,39 +229,52 @@ func (e *evaluation) denial(v Vulnerability) (first *Deny, due time.Time) {
 }
 
 // from is when a rule that denies a vulnerability begins to; zero: at once, also
-// when what is said of the fix's publication cannot be true.
-func (d Deny) from(v Vulnerability, now time.Time) time.Time {
-	if d.After == 0 || !v.fixKnown(now) {
+// when what is said of a publication cannot be true.
+func (d Deny) from(v stated, now time.Time) time.Time {
+	began, known := d.began(v, now)
+	if d.After == 0 || !known {
 		return time.Time{}
 	}
-	return v.FixedAt.Add(time.Duration(d.After))
+	return began.Add(time.Duration(d.After))
 }
 
-// fixKnown says whether it is known when the fix was published. Dates without
-// an hour may be of tomorrow.
-func (v Vulnerability) fixKnown(now time.Time) bool {
-	return v.FixedAt != nil && v.FixedAt.Before(now.Add(24*time.Hour))
+// began is what a deadline counts from, the publication of the fix or of the
+// vulnerability, when that is known. Dates without an hour may be of tomorrow.
+func (d Deny) began(v stated, now time.Time) (began time.Time, known bool) {
+	at := v.FixedAt
+	if d.Since == SinceAdvisory {
+		at = v.PublishedAt
+	}
+	if at == nil || !at.Before(now.Add(24*time.Hour)) {
+		return time.Time{}, false
+	}
+	return *at, true
 }
 
 func upgrade(v Vulnerability) string {
 	if v.FixState == "fixed" && len(v.FixedIn) > 0 {
 		return fmt.Sprintf("upgrade %s to %s and build again", v.Package, strings.Join(v.FixedIn, " or "))
 	}
+	if v.Package == "" {
+		return "upgrade or remove the package that has it, or ask the security team for an exception"
+	}
 	return "there is no fix yet: remove " + v.Package + ", or ask the security team for an exception"
 }
 
-func (d Deny) denies(v Vulnerability) bool {
-	if d.Severity != "" && !v.Severity.atLeast(d.Severity) {
+// denies says whether a rule is about a vulnerability. What a report leaves
+// unsaid is as bad as the rule asks for, and a score that is missing no low one.
+func (d Deny) denies(v stated) bool {
+	if d.Severity != "" && !v.unsaid.Severity && !v.Severity.atLeast(d.Severity) {
 		return false
 	}
-	if d.Fixed != nil && *d.Fixed != (v.FixState == "fixed") {
+	if d.Fixed != nil && !v.unsaid.Fix && *d.Fixed != (v.FixState == "fixed") {
 		return false
 	}
-	// A score that is missing is no low one.
-	if d.EPSS > 0 && v.EPSS > 0 && v.EPSS < d.EPSS || d.KnownExploited && !v.KnownExploited {
+	if d.EPSS > 0 && v.EPSS > 0 && v.EPSS < d.EPSS || d.KnownExploited && !v.KnownExploited && !v.unsaid.Exploited {
 		return false
 	}
-	return (len(d.Types) == 0 || slices.Contains(d.Types, v.Type)) && (len(d.Packages) == 0 || Globs(d.Packages).Match(v.Package))
+	return (len(d.Types) == 0 || v.unsaid.Type || slices.Contains(d.Types, v.Type)) &&
+		(len(d.Packages) == 0 || v.unsaid.Package || Globs(d.Packages).Match(v.Package))
 }
 
 // String says in words what the rule refuses.
@@ -232,7 +288,9 @@ func (d Deny) String() string {
 	} else if d.Fixed != nil {
 		words = append(words, "without a published fix")
 	}
-	if d.After > 0 {
+	if d.After > 0 && d.Since == SinceAdvisory {
+		words = append(words, "published more than "+d.After.String()+" ago")
+	} else if d.After > 0 {
 		words = append(words, "for "+d.After.String())
 	}
 	if d.KnownExploited {

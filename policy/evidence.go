@@ -60,6 +60,16 @@ type Platform struct {
 	Config       Config            `json:"config"`
 	Layers       []Layer           `json:"layers,omitempty"`
 	Scan         *Scan             `json:"scan,omitempty"` // nil when no policy asked for one, or it could not be made
+	History      []History         `json:"history,omitempty"`
+	// HistoryOmitted is how many entries of the history, the oldest of those
+	// that are too many, are not recorded.
+	HistoryOmitted int `json:"historyOmitted,omitempty"`
+	// Secrets is what a search for secrets in the configuration and the
+	// annotations found; nil: nobody looked. What it found is masked in all of
+	// this evidence.
+	Secrets *SecretSearch `json:"secrets,omitempty"`
+	// Lineage is nil when no policy asked for it, or it could not be found out.
+	Lineage *Lineage `json:"lineage,omitempty"`
 }
 
 // Config is the execution part of an image configuration.
@@ -136,12 +146,19 @@ type Attestation struct {
 // Scan is what the scanner found in one platform's layers, or knows about what
 // an SBOM lists.
 type Scan struct {
-	Scanner         string           `json:"scanner"` // name and version
-	Catalogue       Catalogue        `json:"catalogue,omitzero"`
-	Database        *Database        `json:"database,omitempty"`
-	OS              *OperatingSystem `json:"os,omitempty"` // nil when none was recognised
-	Packages        []Package        `json:"packages"`
-	Vulnerabilities []Vulnerability  `json:"vulnerabilities"`
+	Scanner string `json:"scanner"` // name and version
+	// FinishedAt is when it was made; zero in evidence from before it was
+	// recorded. What was found with the same database may be remembered.
+	FinishedAt time.Time        `json:"finishedAt,omitzero"`
+	Catalogue  Catalogue        `json:"catalogue,omitzero"`
+	Database   *Database        `json:"database,omitempty"`
+	OS         *OperatingSystem `json:"os,omitempty"`      // nil when none was recognised
+	Runtimes   []Runtime        `json:"runtimes,omitzero"` // nil: nobody looked for them among the packages
+	Packages   []Package        `json:"packages"`
+	// LicensesRead says that Package.Licenses is what was found; evidence from
+	// before licences were recorded has none of them, whatever there was.
+	LicensesRead    bool            `json:"licensesRead,omitempty"`
+	Vulnerabilities []Vulnerability `json:"vulnerabilities"`
 }
 
 // Database identifies the vulnerability database of a scan.
@@ -166,6 +183,9 @@ type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	PURL    string `json:"purl,omitempty"`
+	// Licenses are what was found about the package's licences: SPDX
+	// expressions, or other texts as they are. All of them apply.
+	Licenses []string `json:"licenses,omitempty"`
 	// FixedIn is the version of the newest available fix for a known
 	// vulnerability in this package; empty when there is none.
 	FixedIn string `json:"fixedIn,omitempty"`
@@ -195,6 +215,7 @@ type Vulnerability struct {
 	FixState       string     `json:"fixState"`          // fixed, not-fixed, wont-fix, unknown
 	FixedIn        []string   `json:"fixedIn,omitempty"` // versions, when FixState is fixed
 	FixedAt        *time.Time `json:"fixedAt,omitempty"`
+	PublishedAt    *time.Time `json:"publishedAt,omitempty"` // of the vulnerability; nil when not known
 	KnownExploited bool       `json:"knownExploited,omitempty"`
 	EPSS           float64    `json:"epss,omitempty"` // probability, 0 to 1
 	URL            string     `json:"url,omitempty"`
@@ -212,6 +233,7 @@ const (
 	PartSignatures      Part = "signatures"      // signatures and attestations
 	PartScan            Part = "scan"            // packages and operating system
 	PartVulnerabilities Part = "vulnerabilities" // database missing, outdated or unusable
+	PartLineage         Part = "lineage"         // the golden images that the layers begin with
 )
 
 // Problem is a question about the subject that could not be answered.

@@ -1,9 +1,9 @@
 package policy
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 	celast "cel.dev/cel-go/common/ast"
@@ -22,6 +22,7 @@ func scanVariables() []string { return []string{"catalogue", "os", "packages", "
 type expression struct {
 	program     cel.Program
 	uses        []string // variables
+	patterns    []string // regular expressions that are written out
 	needsScan   bool
 	needsVuln   bool
 	needsSigned bool // signatures or attestations
@@ -29,19 +30,17 @@ type expression struct {
 
 // compileExpression compiles an expression over the named variables.
 func compileExpression(text string, variables ...string) (*expression, error) {
-	options := []cel.EnvOption{
-		cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), cel.CustomTypeAdapter(inOrder{}), ext.Strings(), ext.Sets(),
-	}
-	for _, v := range variables {
-		options = append(options, cel.Variable(v, cel.DynType))
-	}
-	env, err := cel.NewEnv(options...)
+	env, err := newEnvironment(variables)
 	if err != nil {
 		return nil, fmt.Errorf("set up CEL: %w", err)
 	}
 	checked, issues := env.Compile(text)
 	if errs := issues.Errors(); len(errs) > 0 {
-		return nil, fmt.Errorf("%s (at character %d of the expression)", errs[0].Message, errs[0].Location.Column()+1)
+		line := ""
+		if strings.Contains(strings.TrimSpace(text), "\n") {
+			line = fmt.Sprintf(" of line %d", errs[0].Location.Line())
+		}
+		return nil, fmt.Errorf("%s (at character %d%s of the expression)", errs[0].Message, errs[0].Location.Column()+1, line)
 	}
 	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("the expression yields %s; it has to yield true or false", t)
@@ -52,13 +51,28 @@ func compileExpression(text string, variables ...string) (*expression, error) {
 	}
 	used := identifiers(checked)
 	e := &expression{
-		program: program, uses: used, needsVuln: slices.Contains(used, "vulnerabilities"),
+		program: program, uses: used, patterns: literalPatterns(checked), needsVuln: slices.Contains(used, "vulnerabilities"),
 		needsSigned: slices.Contains(used, "signatures") || slices.Contains(used, "attestations"),
 	}
 	for _, v := range scanVariables() {
 		e.needsScan = e.needsScan || slices.Contains(used, v)
 	}
 	return e, nil
+}
+
+// newEnvironment is what expressions over the named variables are checked and
+// run in.
+func newEnvironment(variables []string) (*cel.Env, error) {
+	evidence, err := newEvidenceTypes()
+	if err != nil {
+		return nil, err
+	}
+	options := []cel.EnvOption{cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), ext.Strings(), ext.Sets(), ext.Lists(), ext.Math()}
+	options = append(options, celFunctions()...)
+	for _, v := range variables {
+		options = append(options, evidence.variable(v))
+	}
+	return cel.NewEnv(append(options, cel.CustomTypeProvider(evidence), cel.CustomTypeAdapter(inOrder{}))...)
 }
 
 // identifiers lists the variables that an expression uses.
@@ -84,17 +98,4 @@ func (e *expression) holds(variables map[string]any) (bool, error) {
 		return false, fmt.Errorf("the expression yields %s, not true or false", out.Type().TypeName())
 	}
 	return yes, nil
-}
-
-// celValue turns evidence into what CEL works on, under its JSON names.
-func celValue(v any) (any, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	var out any
-	if err := json.Unmarshal(data, &out); err != nil {
-		return nil, err
-	}
-	return out, nil
 }

@@ -54,12 +54,12 @@ func repositoryIs(name string) edit {
 	return func(_ keys, ev *policy.Evidence) { ev.Subject.Repository = name }
 }
 
-func installed(packages ...policy.Package) edit {
+func withPackages(packages ...policy.Package) edit {
 	return scanIs(func(s *policy.Scan) { s.Packages = packages })
 }
 
 func lodash(version string) edit {
-	return installed(policy.Package{Type: "npm", Name: "lodash", Version: version})
+	return withPackages(policy.Package{Type: "npm", Name: "lodash", Version: version})
 }
 
 func TestLists(t *testing.T) {
@@ -72,7 +72,7 @@ func TestLists(t *testing.T) {
 		return moment.Sub(received())
 	}
 	ssl := func(version string) edit {
-		return installed(policy.Package{Type: "deb", Name: "openssl", Version: version})
+		return withPackages(policy.Package{Type: "deb", Name: "openssl", Version: version})
 	}
 	// What a case wants is "verdict", or "verdict outcome reason", and parts of
 	// the finding's texts.
@@ -108,8 +108,8 @@ func TestLists(t *testing.T) {
 		"beside it":            {within, []edit{lodash("3.10.2")}, 0, "rejected fail denied", nil},
 		"no version":           {within, []edit{lodash("")}, 0, "rejected fail malformed", []string{"cannot be compared: there is no version"}},
 		"no such version":      {within, []edit{lodash("latest")}, 0, "rejected fail malformed", []string{"cannot be compared"}},
-		"another type":         {within, []edit{installed(policy.Package{Type: "pypi", Name: "lodash", Version: "1"})}, 0, "promoted", nil},
-		"not on the list":      {within, []edit{installed(policy.Package{Type: "npm", Name: "other", Version: "1"})}, 0, "promoted", nil},
+		"another type":         {within, []edit{withPackages(policy.Package{Type: "pypi", Name: "lodash", Version: "1"})}, 0, "promoted", nil},
+		"not on the list":      {within, []edit{withPackages(policy.Package{Type: "npm", Name: "other", Version: "1"})}, 0, "promoted", nil},
 		"nothing is installed": {within, []edit{func(_ keys, ev *policy.Evidence) { platform(ev).Scan.Packages = nil }}, 0, "promoted", nil},
 		"not scanned":          {within, []edit{func(_ keys, ev *policy.Evidence) { platform(ev).Scan = nil }}, 0, "error error unavailable", nil},
 		"the scanner is down":  {within, []edit{problem(policy.PartScan, "linux/amd64")}, 0, "error error unavailable", nil},
@@ -119,9 +119,9 @@ func TestLists(t *testing.T) {
 		"a second later":            {within, []edit{ssl("3.0.17")}, at("2026-12-01T00:00:01Z"), "rejected fail denied", nil},
 		"followed in time":          {within, []edit{ssl("3.0.18")}, at("2026-12-01T00:00:01Z"), "promoted", nil},
 
-		"unlisted and denied":    {closed, []edit{installed(policy.Package{Type: "npm", Name: "other", Version: "1"})}, 0, "rejected fail denied", []string{"other 1, which is not on the list platform", "ask who keeps the list"}},
-		"of a type with no list": {closed, []edit{installed(policy.Package{Type: "pypi", Name: "flask", Version: "3.0"})}, 0, "rejected fail denied", nil},
-		"of another type":        {closed, []edit{installed(policy.Package{Type: "golang", Name: "x", Version: "v1"})}, 0, "promoted", nil},
+		"unlisted and denied":    {closed, []edit{withPackages(policy.Package{Type: "npm", Name: "other", Version: "1"})}, 0, "rejected fail denied", []string{"other 1, which is not on the list platform", "ask who keeps the list"}},
+		"of a type with no list": {closed, []edit{withPackages(policy.Package{Type: "pypi", Name: "flask", Version: "3.0"})}, 0, "rejected fail denied", nil},
+		"of another type":        {closed, []edit{withPackages(policy.Package{Type: "golang", Name: "x", Version: "v1"})}, 0, "promoted", nil},
 		"listed":                 {closed, []edit{lodash("4.17.22")}, 0, "promoted", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

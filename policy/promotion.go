@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+	"time"
+
+	"github.com/Masterminds/semver/v3"
 )
 
 // TemplateData is what the templates of spec.promote see.
@@ -16,32 +19,65 @@ type TemplateData struct {
 	Date        string // the day of the decision, UTC, as 20060102
 	Digest      string // sha256:…
 	ShortDigest string // the first 12 hex digits of the digest
+	at          time.Time
 }
 
-// The grammar of names (OCI distribution-spec v1.1, "Pulling manifests").
-func repositoryPattern() *regexp.Regexp {
-	return regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+// Time is the time of the decision, UTC, in a layout of Go's package time, such
+// as 20060102T150405.
+func (d TemplateData) Time(layout string) string { return d.at.UTC().Format(layout) }
+
+// Weekday is the day of the week of the decision, UTC, from 0 for Sunday.
+func (d TemplateData) Weekday() int { return int(d.at.UTC().Weekday()) }
+
+// Week is the week of the year of the decision, UTC, from 00 to 53: weeks begin
+// with Monday, and days before the first one are in week 00 (strftime(3), %W).
+func (d TemplateData) Week() string {
+	monday := (d.Weekday() + 6) % 7
+	return fmt.Sprintf("%02d", (d.at.UTC().YearDay()+6-monday)/7)
 }
 
-func tagPattern() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`) }
+// Version is the pushed tag as a semantic version, of which a template can take
+// Major, Minor, Patch and Prerelease. It is an error when the tag is none.
+func (d TemplateData) Version() (*semver.Version, error) {
+	v, err := tagVersion(d.Tag)
+	if err != nil {
+		return nil, fmt.Errorf("the tag %q is no version such as 1.4.2: %w", d.Tag, err)
+	}
+	return v, nil
+}
 
-// maxRepository bounds a repository's name, as common registries do.
-const maxRepository = 255
+// nameGrammar is the grammar of names (OCI distribution-spec v1.1, "Pulling
+// manifests").
+type nameGrammar struct{ repository, tag *regexp.Regexp }
+
+func newNameGrammar() nameGrammar {
+	return nameGrammar{
+		repository: regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`),
+		tag:        regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`),
+	}
+}
+
+// maxRepository bounds a repository's name, as common registries do, and maxTag
+// a tag's, as the grammar does.
+const (
+	maxRepository = 255
+	maxTag        = 128
+)
 
 // checkPromotion renders where the image goes. Names that no registry accepts
 // refuse it; there would be no place to put it.
 func (e *evaluation) checkPromotion() *Promotion {
 	data := TemplateData{
 		Repository: e.evidence.Subject.Repository, Tag: e.evidence.Push.Tag, Digest: e.evidence.Subject.Digest,
-		Date: e.now.UTC().Format("20060102"),
+		Date: e.now.UTC().Format("20060102"), at: e.now,
 	}
 	_, hex, _ := strings.Cut(data.Digest, ":")
 	data.ShortDigest = hex[:min(len(hex), 12)]
 	to := &Promotion{Registry: e.spec.Promote.To, Immutable: e.spec.Promote.Immutable}
 	var err error
-	if to.Repository, err = render(e.compiled.repository, data, repositoryPattern(), maxRepository); err == nil {
-		if to.Tags, err = renderAll(e.compiled.tags, data); err == nil {
-			to.Channels, err = renderAll(e.compiled.channels, data)
+	if to.Repository, err = render(e.compiled.repository, data, e.compiled.names.repository, maxRepository); err == nil {
+		if to.Tags, err = e.compiled.renderTags(e.compiled.tags, data); err == nil {
+			to.Channels, err = e.compiled.renderTags(e.compiled.channels, data)
 		}
 	}
 	if err == nil && (reserved(to.Tags) || reserved(to.Channels)) {
@@ -58,10 +94,10 @@ func (e *evaluation) checkPromotion() *Promotion {
 	return to
 }
 
-func renderAll(templates []*template.Template, data TemplateData) ([]string, error) {
+func (c *Compiled) renderTags(templates []*template.Template, data TemplateData) ([]string, error) {
 	var all []string
 	for _, t := range templates {
-		tag, err := render(t, data, tagPattern(), 128)
+		tag, err := render(t, data, c.names.tag, maxTag)
 		if err != nil {
 			return nil, err
 		}

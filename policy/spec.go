@@ -45,15 +45,24 @@ type Spec struct {
 	SBOM            *SBOMSource      `yaml:"sbom" json:"sbom,omitempty"`
 	Vulnerabilities *Vulnerabilities `yaml:"vulnerabilities" json:"vulnerabilities,omitempty"`
 	PatchLevel      PatchLevel       `yaml:"patchLevel" json:"patchLevel"`
+	Image           *Configured      `yaml:"image" json:"image,omitempty"`
+	Components      *Components      `yaml:"components" json:"components,omitempty"`
+	Licenses        *Licenses        `yaml:"licenses" json:"licenses,omitempty"`
 	Rules           []Rule           `yaml:"rules" json:"rules,omitempty"`
 	Promote         Promote          `yaml:"promote" json:"promote"`
 }
 
 // Match chooses pushes by repository and tag, with globs: * within a path
-// element, ** across elements, and ! in front to leave out again.
+// element, ** across elements, and ! in front to leave out again. What is there
+// has to hold, of each list one entry. Regular expressions are for whole names.
 type Match struct {
-	Repositories []string `yaml:"repositories" json:"repositories"`
-	Tags         []string `yaml:"tags" json:"tags,omitempty"` // every tag when empty
+	Repositories       []string `yaml:"repositories" json:"repositories"`
+	RepositoriesRegExp []string `yaml:"repositoriesRegExp" json:"repositoriesRegExp,omitempty"`
+	Tags               []string `yaml:"tags" json:"tags,omitempty"` // every tag when empty
+	TagsRegExp         []string `yaml:"tagsRegExp" json:"tagsRegExp,omitempty"`
+	// Versions is a range of semantic versions, such as ">= 1.4, < 2": tags that
+	// are one of them. Pre-releases are only where the range names one.
+	Versions string `yaml:"versions" json:"versions,omitempty"`
 }
 
 // NamedAuthority is a group of authorities that signatures, attestations and
@@ -128,14 +137,26 @@ type Vulnerabilities struct {
 	Counts     []Count     `yaml:"counts" json:"counts,omitempty"`
 	Exceptions []Exception `yaml:"exceptions" json:"exceptions,omitempty"`
 	// ExceptionLists are the names of lists whose exceptions apply too.
-	ExceptionLists []string `yaml:"exceptionLists" json:"exceptionLists,omitempty"`
+	ExceptionLists []string   `yaml:"exceptionLists" json:"exceptionLists,omitempty"`
+	VEX            *VEXSource `yaml:"vex" json:"vex,omitempty"`
 }
 
 // Report says which scans count.
 type Report struct {
+	// From names where vulnerabilities are taken from, FromScanner and
+	// FromAttestation, each of which has to be there; the scanner alone when
+	// empty.
+	From     []string `yaml:"from" json:"from,omitempty"`
+	SignedBy []string `yaml:"signedBy" json:"signedBy,omitempty"` // names of authorities; for attestations
 	// MaxAge is the age of the vulnerability database up to which a scan
 	// counts; 48h when zero.
 	MaxAge Duration `yaml:"maxAge" json:"maxAge,omitempty"`
+	// ScanMaxAge is the age of the scan itself up to which a signed report
+	// counts; MaxAge when zero.
+	ScanMaxAge Duration `yaml:"scanMaxAge" json:"scanMaxAge,omitempty"`
+	// AllowUndatedDatabase accepts signed reports that do not say how old
+	// their database was.
+	AllowUndatedDatabase bool `yaml:"allowUndatedDatabase" json:"allowUndatedDatabase,omitempty"`
 	// AllowSampleDatabase accepts the sample that the demonstration uses.
 	AllowSampleDatabase bool `yaml:"allowSampleDatabase" json:"allowSampleDatabase,omitempty"`
 }
@@ -151,7 +172,10 @@ type Deny struct {
 	// After is how long a fix may have been published for: the rule applies
 	// that long after it, and at once when nobody knows since when there is
 	// one. Only with fixed: true.
-	After    Duration `yaml:"after" json:"after,omitempty"`
+	After Duration `yaml:"after" json:"after,omitempty"`
+	// Since is what After counts from: SinceFix, the default, or
+	// SinceAdvisory, the vulnerability's own publication.
+	Since    string   `yaml:"since" json:"since,omitempty"`
 	Types    []string `yaml:"types" json:"types,omitempty"`       // package URL types; every type when empty
 	Packages []string `yaml:"packages" json:"packages,omitempty"` // globs; every package when empty
 }
@@ -162,6 +186,7 @@ type Deny struct {
 type Count struct {
 	Severity Severity  `yaml:"severity" json:"severity,omitempty"` // exactly; every severity when empty
 	Fixed    *bool     `yaml:"fixed" json:"fixed,omitempty"`       // with, or without, a published fix
+	After    Duration  `yaml:"after" json:"after,omitempty"`       // what has had a fix for so long, or nobody knows how long; with fixed: true
 	Deny     Threshold `yaml:"deny" json:"deny"`
 }
 
@@ -231,10 +256,13 @@ type Exception struct {
 // PatchLevel says how up to date an image has to be.
 type PatchLevel struct {
 	MaxAge           Duration          `yaml:"maxAge" json:"maxAge,omitempty"` // since the image was created
+	Created          *CreatedFrom      `yaml:"created" json:"created,omitempty"`
 	OperatingSystems *OperatingSystems `yaml:"operatingSystems" json:"operatingSystems,omitempty"`
+	Runtimes         *Runtimes         `yaml:"runtimes" json:"runtimes,omitempty"`
 	Packages         []MinimumVersion  `yaml:"packages" json:"packages,omitempty"`
 	Versions         *Versions         `yaml:"versions" json:"versions,omitempty"`
 	Labels           map[string]string `yaml:"labels" json:"labels,omitempty"` // name to anchored regular expression
+	Base             *BaseRule         `yaml:"base" json:"base,omitempty"`
 }
 
 // OperatingSystems says which distributions an image may be built on.

@@ -118,7 +118,49 @@ Exit status: 0 sound, 1 mistakes found, 2 usage.`,
 		},
 	}
 	lint.Flags().StringVarP(&output, "output", "o", "text", "text or json")
-	c.AddCommand(lint, policyTestCommand(streams), policyReplayCommand(streams))
+	explain := &cobra.Command{
+		Use:     "explain PATH…",
+		Short:   "Print what policies say in plain words",
+		Long:    "Print what policies ask for and do, in plain words.\n\nExit status: 0, or 2 when a file cannot be read as policies.",
+		Example: "  gatekeeper policy explain policies/\n  gatekeeper policy explain -o json services.yaml",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return app.ExplainPolicies(c.Context(), args, output, streams)
+		},
+	}
+	explain.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	schema := &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of policies, for editors",
+		Example: "  gatekeeper policy schema > policy.schema.json",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return app.PrintPolicySchema(streams) },
+	}
+	c.AddCommand(lint, policyTestCommand(streams), policyReplayCommand(streams), policyPresetCommand(streams), explain, schema)
+	return c
+}
+
+func policyPresetCommand(streams app.Streams) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "preset [NAME]",
+		Short: "Print a policy to start from",
+		Long: `Print a policy to start from, with comments on where its thresholds come from; without
+a NAME, list those that there are. What has to be filled in, such as whose signatures
+count, is marked.
+
+Exit status: 0, or 2 when there is no such preset.`,
+		Example: "  gatekeeper policy preset\n  gatekeeper policy preset strict > policies/services.yaml",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			name := ""
+			if len(args) == 1 {
+				name = args[0]
+			}
+			return app.PrintPreset(name, output, streams)
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c
 }
 
@@ -160,7 +202,7 @@ name; without a PATH those in force are replayed. The journal is only read, and 
 use; no registry or scanner is asked. What nobody gathered then is missing.
 
 Exit status: 0 nothing changes, 1 some verdicts would, 2 usage, or what cannot be read.`,
-		Example: "  gatekeeper policy replay --config gatekeeper.yaml candidate.yaml\n  gatekeeper policy replay --config gatekeeper.yaml --only --since 720h policies.next/",
+		Example: "  gatekeeper policy replay --config gatekeeper.yaml candidate.yaml\n  gatekeeper policy replay --config gatekeeper.yaml --only --since 720h policies.next/\n  gatekeeper policy replay --config gatekeeper.yaml --as-enforced",
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Locations = args
 			return app.ReplayPolicies(c.Context(), o, streams)
@@ -169,6 +211,7 @@ Exit status: 0 nothing changes, 1 some verdicts would, 2 usage, or what cannot b
 	c.Flags().StringVarP(&o.Config, "config", "c", os.Getenv("GATEKEEPER_CONFIG"), "configuration file [$GATEKEEPER_CONFIG]")
 	c.Flags().StringVar(&o.Data, "data", "gatekeeper-data", "folder of a service that runs without a configuration")
 	c.Flags().BoolVar(&o.Only, "only", false, "leave out the policies in force that are not at PATH")
+	c.Flags().BoolVar(&o.Enforced, "as-enforced", false, "replay policies in audit mode as if they were enforced")
 	c.Flags().DurationVar(&o.Since, "since", 90*24*time.Hour, "how far to go back")
 	c.Flags().IntVar(&o.Limit, "limit", 10_000, "at most this many pushes, the newest")
 	c.Flags().IntVar(&o.Examples, "examples", 3, "pushes to name for each rule")

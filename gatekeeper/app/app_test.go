@@ -131,6 +131,12 @@ func TestPoliciesNameRegistriesThatExist(t *testing.T) {
 	if _, err := withPolicies(t.Context(), c); err == nil || !strings.Contains(err.Error(), `no registry "gold"`) {
 		t.Errorf("%v", err)
 	}
+	for base, want := range map[string]string{"golden/base/**": "", "**/base": "", "!golden/base/old/**": "", "base/**": `repositories[1]: the configuration has no registry "base"`} {
+		write(t, starter, strings.Replace(string(text), "  patchLevel:\n", "  patchLevel:\n    base: {repositories: [\"golden/**\", \""+base+"\"]}\n", 1))
+		if _, err := withPolicies(t.Context(), c); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
 }
 
 // What is in a data folder already stays as it is.

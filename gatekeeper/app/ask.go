@@ -72,7 +72,7 @@ func judgeOnce(ctx context.Context, s *setup, image string, log *slog.Logger) (_
 	verifier := confined.NewPool(confined.Options{Now: time.Now, Log: log})
 	defer func() { err = errors.Join(err, verifier.Close()) }()
 	// Judging without recording needs no books.
-	gate, err := s.gate(parts{registries: registries, scanner: scanner, verifier: verifier, trustRoots: s.trustRoots(log), observer: unobserved{}, log: log})
+	gate, err := s.gate(parts{registries: registries, scanner: scanner, verifier: verifier, trustRoots: s.trustRoots(log), golden: onceRead{s.config.Storage}, observer: unobserved{}, log: log})
 	if err != nil {
 		return gatekeeper.Decision{}, err
 	}

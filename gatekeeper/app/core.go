@@ -14,6 +14,7 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/image"
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/lineage"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/scan/worker"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/evidence/signature"
@@ -100,7 +101,7 @@ func (s *setup) scanner(source scan.Source, dir string, log *slog.Logger) (*scan
 	return scan.New(source, scan.Options{
 		Database: s.config.Scanner.Database.Dir, Dir: dir, MaxSize: int64(min(sizes.MaxSize, math.MaxInt64)), Disk: int64(min(sizes.Disk, math.MaxInt64)),
 		Timeout: time.Duration(s.config.Scanner.Timeout), Concurrent: int64(s.config.Scanner.Concurrent),
-		Limits: scan.Limits{Memory: sizes.Memory}, Log: log,
+		Limits: scan.Limits{Memory: sizes.Memory}, Log: log, Now: time.Now,
 	})
 }
 
@@ -119,6 +120,7 @@ type parts struct {
 	verifier   signature.Verifier
 	trustRoots *trust.Store
 	books      records
+	golden     lineage.Records // nil: what is golden is not known
 	observer   gatekeeper.Observer
 	reached    func(step string) // nil, but in tests that end the process
 	log        *slog.Logger
@@ -142,8 +144,8 @@ func (s *setup) gate(p parts) (*gatekeeper.Gate, error) {
 		Revocation: revocation.New(revocation.Options{Now: time.Now}),
 		Limits:     signature.Limits{Entries: s.config.Evidence.MaxEntries, Attestation: maxEvidence},
 	})
-	return gatekeeper.New(gatekeeper.Deps{
-		Policies: s.policies.Compiled, TrustRoots: p.trustRoots,
+	deps := gatekeeper.Deps{
+		Policies: s.policies.InForce, TrustRoots: p.trustRoots,
 		Ledger: p.books, History: p.books, Waker: p.books, Turns: p.books,
 		Resolver: p.registries, Subjects: p.registries,
 		Images:     image.New(p.registries),
@@ -153,7 +155,11 @@ func (s *setup) gate(p parts) (*gatekeeper.Gate, error) {
 		Observer:   p.observer,
 		Now:        time.Now,
 		Log:        p.log,
-	}), nil
+	}
+	if p.golden != nil {
+		deps.Bases = lineage.New(p.golden)
+	}
+	return gatekeeper.New(deps), nil
 }
 
 // checker answers what would be decided about an image.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/config"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/cosignkey"
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/keys"
@@ -112,9 +113,45 @@ func (l *linted) readWith(ctx context.Context, location string, lists policy.Lis
 	set, err := source.ReadSet(ctx)
 	l.policies, l.lists = append(l.policies, set.Policies...), append(l.lists, set.Lists...)
 	for _, p := range set.Policies {
+		for _, w := range p.Warnings() {
+			l.warnings = append(l.warnings, w.Error())
+		}
+		l.warnLicenses(p, time.Now())
 		l.warnExceptions(p, time.Now())
 	}
 	return err
+}
+
+// warnContradictions warns of policies that have to agree and cannot.
+func (l *linted) warnContradictions() {
+	for i, p := range l.policies {
+		for _, other := range l.policies[:i] {
+			if why := policy.Contradiction(p.Compiled, other.Compiled); why != "" {
+				l.warnings = append(l.warnings, fmt.Sprintf("%s: policy %s: it has to agree with policy %s, and cannot: %s", p.File, p.Name(), other.Name(), why))
+			}
+		}
+	}
+}
+
+// warnLicenses warns of exceptions of licences that ended, or end before anybody
+// may look again.
+func (l *linted) warnLicenses(p policyfile.Policy, now time.Time) {
+	if p.Spec().Licenses == nil {
+		return
+	}
+	for i, x := range p.Spec().Licenses.Exceptions {
+		ends := ""
+		switch gatekeeper.ExceptionStateOf(policy.Exception{Expires: x.Expires}, now) {
+		case gatekeeper.ExceptionExpired:
+			ends = "ended on "
+		case gatekeeper.ExceptionExpiring:
+			ends = "ends on "
+		case gatekeeper.ExceptionActive, gatekeeper.ExceptionUnused:
+			continue
+		}
+		l.warnings = append(l.warnings, fmt.Sprintf("%s: policy %s: licenses.exceptions[%d], by %s, %s%s",
+			p.File, p.Name(), i, x.Owner, ends, x.Expires.UTC().Format(time.DateTime)))
+	}
 }
 
 // skip notes that a service was not asked for a key.
@@ -175,6 +212,7 @@ func (l *linted) fingerprint(p policyfile.Policy) string {
 }
 
 func (l *linted) print(output string, err error, streams Streams) error {
+	l.warnContradictions()
 	found := lintReport{Sound: err == nil, Mistakes: mistakes(err), Warnings: l.warnings, Notes: l.notes}
 	for _, p := range l.policies {
 		found.Policies = append(found.Policies, p.Name())
@@ -231,6 +269,16 @@ func mistakes(err error) []mistake {
 		return []mistake{{File: placed.File, Line: placed.Line, Column: placed.Column, Message: placed.Message}}
 	}
 	return []mistake{{Message: err.Error()}}
+}
+
+// PrintPolicySchema prints the JSON Schema of policies.
+func PrintPolicySchema(streams Streams) error {
+	text, err := policyfile.Schema()
+	if err != nil {
+		return err
+	}
+	_, err = streams.Out.Write(text)
+	return err
 }
 
 // PrintConfigSchema prints the JSON Schema of the configuration file.

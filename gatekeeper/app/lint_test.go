@@ -141,6 +141,9 @@ spec:
       - {id: CVE-2026-1, expires: `+in(-2)+`, owner: ann@example.com, reason: x}
       - {id: CVE-2026-2, expires: `+in(5)+`, owner: ann@example.com, reason: x}
       - {id: CVE-2026-3, expires: `+in(60)+`, owner: ann@example.com, reason: x}
+  licenses:
+    deny: [MIT]
+    exceptions: [{licenses: [MIT], expires: `+in(-2)+`, owner: joe@example.com, reason: x}]
   promote: {to: golden, repository: "{{ .Repository }}", tags: ["{{ .Tag }}"]}
 `)
 	var out bytes.Buffer
@@ -149,9 +152,68 @@ spec:
 	}
 	for part, want := range map[string]bool{
 		"exceptions[0], of CVE-2026-1 by ann@example.com, ended on ": true, "exceptions[1], of CVE-2026-2 by ann@example.com, ends on ": true, "CVE-2026-3": false,
+		"licenses.exceptions[0], by joe@example.com, ended on ": true,
 	} {
 		if strings.Contains(out.String(), part) != want {
 			t.Errorf("%q: want %t in\n%s", part, want, out.String())
 		}
+	}
+}
+
+// What is sound and hardly meant is a warning with its place, and no mistake.
+func TestLintWarns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const one = `apiVersion: gatekeeper/v1alpha1
+kind: PromotionPolicy
+metadata: {name: services}
+spec:
+  from: staging
+  match: {repositories: ["**"]}
+  vulnerabilities:
+    deny:
+      - {severity: high}
+      - {severity: critical}
+  promote: {to: golden, repository: "{{ .Repository }}", tags: ["{{ .Tag }}"], immutable: true}
+`
+	write(t, filepath.Join(dir, "a.yaml"), one)
+	write(t, filepath.Join(dir, "b.yaml"), strings.NewReplacer("services", "more", ", immutable: true", "", "      - {severity: critical}\n", "").Replace(one))
+	var out bytes.Buffer
+	if err := LintPolicies(t.Context(), []string{dir}, "text", Streams{Out: &out, Err: &out}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"warning: " + filepath.Join(dir, "a.yaml") + ":10:10: spec.vulnerabilities.deny[1]: it makes no difference: deny[0] refuses all of it",
+		"b.yaml: policy more: it has to agree with policy services, and cannot: one writes its tags as immutable",
+		"policy services is sound",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+// Policies are explained where no key service can be reached.
+func TestExplainAsksNoService(t *testing.T) {
+	asked := vaultDown(t)
+	file := write(t, filepath.Join(t.TempDir(), "services.yaml"), kmsPolicy)
+	for output, want := range map[string]string{
+		"text": "Policy services (enforce)\n\nIt is about\n  - pushes to the registry staging\n",
+		"json": `"policy": "services"`,
+	} {
+		var out bytes.Buffer
+		if err := ExplainPolicies(t.Context(), []string{file}, output, Streams{Out: &out, Err: &out}); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); !strings.Contains(got, want) || !strings.Contains(got, "the key hashivault://ci, the key hashivault://release") {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("the service was asked %d times", n)
+	}
+	var failed *StatusError
+	if err := ExplainPolicies(t.Context(), []string{file + "x"}, "text", Streams{Out: &bytes.Buffer{}}); !errors.As(err, &failed) || failed.Code != StatusUsage {
+		t.Errorf("%v", err)
 	}
 }

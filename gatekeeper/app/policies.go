@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy/policyfile"
 )
@@ -22,8 +24,10 @@ func (s *setup) checkPolicies(policies []policyfile.Policy) error {
 func checkDestinations(policies []policyfile.Policy, registries map[string]bool) error {
 	var errs []error
 	for _, p := range policies {
-		for key, name := range map[string]string{"spec.from": p.Spec().From, "spec.promote.to": p.Spec().Promote.To} {
-			if !registries[name] {
+		named := map[string]string{"spec.from": p.Spec().From, "spec.promote.to": p.Spec().Promote.To}
+		maps.Copy(named, baseRegistries(p.Spec().PatchLevel.Base))
+		for _, key := range slices.Sorted(maps.Keys(named)) {
+			if name := named[key]; !registries[name] {
 				errs = append(errs, fmt.Errorf("%s: policy %s: %s: the configuration has no registry %q", p.File, p.Name(), key, name))
 			}
 		}

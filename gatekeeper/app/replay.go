@@ -29,6 +29,7 @@ type ReplayOptions struct {
 
 	Locations []string // policy files and folders that take the place of those in force, by their names
 	Only      bool     // those in force and not among them are left out
+	Enforced  bool     // those in audit mode are replayed as if they were enforced
 	Since     time.Duration
 	Limit     int
 	Examples  int
@@ -123,6 +124,11 @@ func (o ReplayOptions) policies(ctx context.Context, c *config.Config) (all []*p
 	for _, l := range givenLists {
 		if !namesList(append(slices.Clone(given), inForce...), l) {
 			notes = append(notes, fmt.Sprintf("no policy names the %s %s, so that it changes nothing", l.Kind, l.Name))
+		}
+	}
+	for i := range all {
+		if o.Enforced {
+			all[i] = all[i].WithMode(policy.ModeEnforce)
 		}
 	}
 	slices.SortFunc(all, func(a, b *policy.Compiled) int { return cmp.Compare(a.Name(), b.Name()) })

@@ -171,6 +171,12 @@ func TestReplayShowsWhatWouldChange(t *testing.T) {
 		"a scan that nobody made": {app.ReplayOptions{MigrateOptions: base, Locations: []string{candidate(t, strings.Replace(anybody, "  promote:", "  vulnerabilities: {deny: [{severity: high}]}\n  promote:", 1))}}, app.StatusRejected, []string{
 			"promoted → error", "unavailable",
 		}},
+		"a candidate in audit mode has no say": {app.ReplayOptions{MigrateOptions: base, Locations: []string{candidate(t, strings.NewReplacer("services", "next", "spec:", "spec:\n  mode: audit").Replace(stricter))}}, app.StatusOK, []string{
+			"policies next, services: 0 would be different",
+		}},
+		"unless it is asked for": {app.ReplayOptions{MigrateOptions: base, Enforced: true, Locations: []string{candidate(t, strings.NewReplacer("services", "next", "spec:", "spec:\n  mode: audit").Replace(stricter))}}, app.StatusRejected, []string{
+			"policies next, services: 40 would be different", "  next  ",
+		}},
 		"one name twice":   {app.ReplayOptions{MigrateOptions: base, Locations: []string{candidate(t, anybody), candidate(t, stricter)}}, app.StatusUsage, []string{"the policy services is in"}},
 		"no configuration": {app.ReplayOptions{MigrateOptions: app.MigrateOptions{Config: config + "x"}}, app.StatusUsage, []string{"no such file"}},
 		"a mistake":        {app.ReplayOptions{MigrateOptions: base, Locations: []string{candidate(t, anybody+"luck: 1\n")}}, app.StatusUsage, []string{"luck"}},

@@ -121,7 +121,7 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	svc.unconfined = scanner.Unconfined()
 	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Now: time.Now, Log: log})
 	all := parts{
-		registries: registries, scanner: scanner, verifier: svc.verifier, trustRoots: roots, books: svc.journal,
+		registries: registries, scanner: scanner, verifier: svc.verifier, trustRoots: roots, books: svc.journal, golden: svc.journal,
 		observer: metrics, reached: reached, log: log,
 	}
 	if svc.gate, err = s.gate(all); err != nil {

@@ -98,7 +98,7 @@ func TestMistakesInListsAreNamedWithTheirPlace(t *testing.T) {
 		"no range":                {">= 4.21.2, < 5", "^4.21.2", `p.yaml:23:44: spec.packages[0].versions: "^4.21.2" is no comparison`},
 		"no version in a range":   {"< 5", "< five", `p.yaml:23:44: spec.packages[0].versions: version "five"`},
 		"an empty range":          {">= 4.21.2, < 5", "", `p.yaml:23:44: spec.packages[0].versions: "" is no comparison`},
-		"a type without an order": {"type: npm", "type: gem", `p.yaml:23:14: spec.packages[0].type: versions of type "gem" cannot be ordered; write one of apk`},
+		"a type without an order": {"type: npm", "type: swift", `p.yaml:23:14: spec.packages[0].type: versions of type "swift" cannot be ordered; write one of apk`},
 		"no package":              {"name: express, ", "", `p.yaml:23:8: spec.packages[0].name: missing`},
 		"no beginning":            {"since: 2026-10-01", "since: soon", `p.yaml:23:69: spec.packages[0].since: "soon" is no date; write 2026-10-01`},
 		"nothing on the list":     {`    - {type: npm, name: express, versions: ">= 4.21.2, < 5", since: 2026-10-01, reason: CVE-2024-43796}`, "    []", `p.yaml:23:5: spec.packages: missing; write at least one`},

@@ -24,6 +24,17 @@ type ReadFile func(name string) ([]byte, error)
 type Policy struct {
 	*policy.Compiled
 	File string
+	doc  *strictyaml.Document
+}
+
+// Warnings lists what is sound in the policy and yet hardly meant, each with its
+// place.
+func (p Policy) Warnings() []error {
+	var all []error
+	for _, w := range p.Compiled.Warnings() {
+		all = append(all, p.doc.Errorf(w.Path, "%s", w.Message))
+	}
+	return all
 }
 
 // Parse reads every policy in one file, and the lists that these name. Key

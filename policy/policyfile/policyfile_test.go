@@ -108,7 +108,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 	private := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: []byte("x")})
 	tests := map[string]struct{ old, new, want string }{
 		"unknown field":              {"  wait: 10m", "  waitFor: 10m", `p.yaml:8:3: waitFor: unknown key; write "wait" instead`},
-		"field of a later version":   {"deny:\n", "vex: {}\n    deny:\n", "p.yaml:16:5: vex: unknown key"},
+		"field of a later version":   {"deny:\n", "reachable: {}\n    deny:\n", "p.yaml:16:5: reachable: unknown key"},
 		"keyless without identity":   {"{keyFile: keys/ci.pub}", "{keyless: {issuer: x}}", "p.yaml:11:26: spec.signatures[0].anyOf[0].keyless.identity: missing"},
 		"keyless for anybody":        {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identity: "*"}}`, `p.yaml:11:47: spec.signatures[0].anyOf[0].keyless.identity: "*" takes anything`},
 		"an expression for anybody":  {"{keyFile: keys/ci.pub}", `{keyless: {issuer: x, identityRegExp: ".+"}}`, `p.yaml:11:53: spec.signatures[0].anyOf[0].keyless.identityRegExp: ".+" takes anything`},
@@ -160,7 +160,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		"bad operating system":       {"debian >= 12", "Debian 12", `p.yaml:23:49: spec.patchLevel.operatingSystems.allow[0]: "Debian 12"; write the ID of os-release`},
 		"unknown package type":       {"type: deb", "type: exe", "p.yaml:24:17: spec.patchLevel.packages[0]: versions of type \"exe\" cannot be ordered; write"},
 		"bad label pattern":          {"[0-9a-f]{40}$", "[0-9", "p.yaml:25:"},
-		"unknown template field":     {"{{ .Tag }}-golden", "{{ .Version }}-golden", "p.yaml:31:26: spec.promote.tags[1]: "},
+		"unknown template field":     {"{{ .Tag }}-golden", "{{ .Nothing }}-golden", "p.yaml:31:26: spec.promote.tags[1]: "},
 		"wrong version":              {"v1alpha1", "v2", `p.yaml:1:13: apiVersion: "gatekeeper/v2"; write gatekeeper/v1alpha1`},
 		"bad name":                   {"name: services", "name: Services!", "p.yaml:3:18: metadata.name: "},
 	}

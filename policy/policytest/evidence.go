@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,13 +20,18 @@ func evidence(c *policy.Compiled, now time.Time, base, own map[string]any) (*pol
 	if err := checkKeys(all, reflect.TypeFor[policy.Evidence]()); err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(all)
+	text, err := json.Marshal(fit(all, reflect.TypeFor[policy.Evidence]()))
 	if err != nil {
 		return nil, fmt.Errorf("it cannot be written as JSON: %w", err)
 	}
 	var ev policy.Evidence
 	if err := json.Unmarshal(text, &ev); err != nil {
 		return nil, fmt.Errorf("it is not understood: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	for _, p := range ev.Image.Platforms {
+		if p.Scan != nil {
+			p.Scan.LicensesRead = true // a package without any has none
+		}
 	}
 	for i := range ev.Signatures {
 		s := &ev.Signatures[i]
@@ -80,6 +86,55 @@ func checkKeys(value any, t reflect.Type) error {
 	return nil
 }
 
+// fit makes texts of numbers where the evidence has texts, and the other way
+// round: YAML tells them apart by how they look, as in a version 12.1.
+func fit(value any, t reflect.Type) any {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		fitted := map[string]any{}
+		for key, inner := range v {
+			fitted[key] = fit(inner, typeOf(t, key))
+		}
+		return fitted
+	case []any:
+		fitted := make([]any, len(v))
+		for i, inner := range v {
+			fitted[i] = inner
+			if t.Kind() == reflect.Slice {
+				fitted[i] = fit(inner, t.Elem())
+			}
+		}
+		return fitted
+	case string:
+		if number, err := strconv.ParseFloat(v, 64); err == nil && t.Kind() == reflect.Float64 {
+			return number
+		}
+	case float64, int, int64, uint64:
+		if t.Kind() == reflect.String {
+			return fmt.Sprint(v)
+		}
+	}
+	return value
+}
+
+// typeOf is the type of a key's value.
+func typeOf(t reflect.Type, key string) reflect.Type {
+	switch {
+	case t.Kind() == reflect.Map:
+		return t.Elem()
+	case t.Kind() == reflect.Struct:
+		for field := range t.Fields() {
+			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name == key {
+				return field.Type
+			}
+		}
+	}
+	return reflect.TypeFor[any]() // what an attestation says
+}
+
 // anything is the evidence of an image that nothing is said about: one that the
 // policy could be asked about, just pushed, for one platform, unsigned.
 func anything(c *policy.Compiled, now time.Time) map[string]any {
@@ -91,7 +146,8 @@ func anything(c *policy.Compiled, now time.Time) map[string]any {
 			"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1024,
 			"platforms": []any{map[string]any{
 				"name": "linux/amd64", "digest": digest("a"), "os": "linux", "architecture": "amd64", "created": at(now.Add(-24 * time.Hour)),
-				"config": map[string]any{"user": "app"},
+				"config": map[string]any{"user": "app"}, "layers": []any{map[string]any{"digest": digest("b"), "size": 1024}},
+				"secrets": map[string]any{"found": []any{}},
 			}},
 		},
 		"signatures": []any{}, "attestations": []any{},

@@ -147,5 +147,8 @@ func (p Promotion) compare(got *policy.Promotion) []string {
 	if p.Channels != nil && !slices.Equal(p.Channels, got.Channels) {
 		differ("list of channels", got.Channels, p.Channels)
 	}
+	if p.Immutable != nil && *p.Immutable != got.Immutable {
+		differ("immutability", got.Immutable, *p.Immutable)
+	}
 	return failures
 }

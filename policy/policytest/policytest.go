@@ -66,6 +66,7 @@ type Promotion struct {
 	Repository string   `yaml:"repository"`
 	Tags       []string `yaml:"tags"`
 	Channels   []string `yaml:"channels"`
+	Immutable  *bool    `yaml:"immutable"`
 }
 
 // Suite is a document with tests, and the policy that it tests.

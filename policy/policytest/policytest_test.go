@@ -80,9 +80,9 @@ func TestACaseSaysWhatIsNotAsExpected(t *testing.T) {
 		want                  []string // parts of what is said; none: it passes
 	}{
 		"a yes":              {``, "", `{verdict: promoted}`, nil},
-		"a yes, in detail":   {``, "", `{verdict: promoted, findings: [], promotion: {registry: golden, repository: gold/team-a/app, tags: [v1], channels: [stable]}}`, nil},
+		"a yes, in detail":   {``, "", `{verdict: promoted, findings: [], promotion: {registry: golden, repository: gold/team-a/app, tags: [v1], channels: [stable], immutable: true}}`, nil},
 		"not a no":           {``, "", `{verdict: rejected}`, []string{"the verdict is promoted, want rejected"}},
-		"not to there":       {``, "", `{verdict: promoted, promotion: {registry: x, repository: x, tags: [x], channels: []}}`, []string{"registry", "repository", "tags", "channels"}},
+		"not to there":       {``, "", `{verdict: promoted, promotion: {registry: x, repository: x, tags: [x], channels: [], immutable: false}}`, []string{"registry", "repository", "tags", "channels", "immutability of the promotion is true, want false"}},
 		"it waits":           {`{signatures: []}`, "", `{verdict: pending, findings: [{rule: people}, {rule: ci, check: signatures, outcome: pending, reason: absent, found: "no signature"}]}`, nil},
 		"until it does not":  {`{signatures: []}`, "2026-11-20T08:00:00Z", `{verdict: pending}`, nil},
 		"at the deadline":    {`{signatures: [], push: {receivedAt: 2026-11-20T07:50:00Z}}`, "", `{verdict: rejected}`, nil},
@@ -94,6 +94,7 @@ func TestACaseSaysWhatIsNotAsExpected(t *testing.T) {
 		"a stranger":         {`{signatures: [{}, {verifiedBy: [ben.pub]}]}`, "", `{verdict: rejected, findings: [{rule: ci, reason: wrong_signer}]}`, nil},
 		"an expression":      {`{attestations: [{verifiedBy: [ci], predicateType: "https://example.com/test/v1", predicate: {passed: false}}]}`, "", `{verdict: rejected, findings: [{check: attestations, rule: tests, reason: denied}]}`, nil},
 		"a part is replaced": {`{image: {platforms: [{name: linux/arm64, digest: "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", config: {user: root}}]}}`, "", `{verdict: rejected, findings: [{rule: non-root, platform: linux/arm64}]}`, nil},
+		"numbers and texts":  {`{image: {platforms: [{name: linux/amd64, digest: "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", config: {user: app}, labels: {a: 1.10, b: 7}, scan: {os: {id: alpine, version: 3.20}, packages: [{type: apk, name: a, version: 12.1}], vulnerabilities: [{id: a, epss: 0.10}, {id: b, epss: 1}]}}]}}`, "", `{verdict: promoted}`, nil},
 		"taken away":         {`{image: {platforms: null}}`, "", `{verdict: rejected, findings: [{check: image}]}`, nil},
 		"not its business":   {`{push: {tag: latest}}`, "", `{matches: false}`, nil},
 		"its business":       {``, "", `{matches: false}`, []string{"staging/team-a/app:v1: true, want false"}},

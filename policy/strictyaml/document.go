@@ -62,6 +62,7 @@ func Parse(file string, data []byte) ([]*Document, error) {
 		if refused != nil {
 			return nil, refused
 		}
+		ast.Walk(exactNumbers{}, d.Body)
 		docs = append(docs, &Document{file: file, body: d.Body})
 	}
 	return docs, nil

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -97,17 +98,27 @@ func unpackEvidence(unzip *zstd.Decoder, body []byte) (*policy.Evidence, error) 
 func (j *Journal) RecordGolden(ctx context.Context, decision int64, refs []gatekeeper.GoldenReference) error {
 	j.deps.Reached(stepGolden)
 	defer j.deps.Reached(stepGoldenThere)
+	made, err := j.madeOf(ctx, decision)
+	if err != nil { // the tags are written, and have to be on record
+		j.deps.Log.WarnContext(ctx, "what a golden image is made of is not on record yet", slog.Int64("decision_id", decision), slog.Any("error", err))
+	}
 	return j.engine.inTx(ctx, func(tx db) error {
+		var added []goldenRow
 		for _, r := range refs {
-			err := tx.exec(ctx, `
+			row := goldenRow{GoldenReference: r, decision: decision}
+			err := tx.row(ctx, `
 				INSERT INTO golden (decision_id, registry, repository, tag, digest, push_id, at)
-				VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-				decision, r.Registry, r.Repository, r.Tag, r.Digest, r.PushID, r.At.UnixNano())
+				VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
+				decision, r.Registry, r.Repository, r.Tag, r.Digest, r.PushID, r.At.UnixNano()).Scan(&row.id)
+			if errors.Is(err, sql.ErrNoRows) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
+			added = append(added, row)
 		}
-		return nil
+		return made.record(ctx, tx, added)
 	})
 }
 

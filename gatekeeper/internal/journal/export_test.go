@@ -245,3 +245,13 @@ func (j *Journal) Repeat(ctx context.Context, push int64, times int) error {
 				FROM pushes p, decisions d WHERE p.tag LIKE 'repeated%' AND d.push_id = ?`, push))
 	})
 }
+
+// ForgetLineage has nothing be known of what golden images are made of, as
+// before there were tables for it.
+func (j *Journal) ForgetLineage(ctx context.Context) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		return joined(
+			tx.exec(ctx, "DELETE FROM golden_layers"), tx.exec(ctx, "DELETE FROM golden_releases"), tx.exec(ctx, "DELETE FROM golden_bases"),
+			tx.exec(ctx, "UPDATE golden SET in_lineage = 0"))
+	})
+}

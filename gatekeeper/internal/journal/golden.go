@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -36,10 +37,14 @@ func newGoldenCounts() goldenCounts {
 
 // counted is what came of counting.
 type counted struct {
-	list  []gatekeeper.GoldenCount // nil: never counted
-	began time.Time                // what list was true at
-	took  time.Duration
-	err   error // of the last attempt, which was after list was made
+	list []gatekeeper.GoldenCount // nil: never counted
+	// rebuilds are the images that need a rebuild, by policy; nil when that
+	// could not be found out, which rebuildsErr says why.
+	rebuilds    map[string]int
+	rebuildsErr error
+	began       time.Time // what list was true at
+	took        time.Duration
+	err         error // of the last attempt, which was after list was made
 }
 
 // fresh says whether counts are good enough to be told again.
@@ -51,12 +56,29 @@ func (c counted) fresh(now time.Time) bool {
 // that let them through. Where that takes long, what is returned is from up to
 // half a minute ago, or two while it is counted anew.
 func (j *Journal) GoldenImages(ctx context.Context) ([]gatekeeper.GoldenCount, error) {
+	last, err := j.counts(ctx)
+	return slices.Clone(last.list), err
+}
+
+// RebuildsNeeded counts the images that golden tags point to whose golden base
+// has a newer release, by the policies that let them through; as old as what
+// GoldenImages returns.
+func (j *Journal) RebuildsNeeded(ctx context.Context) (map[string]int, error) {
+	last, err := j.counts(ctx)
+	if err == nil {
+		err = last.rebuildsErr
+	}
+	return maps.Clone(last.rebuilds), err
+}
+
+// counts returns what was counted, and has it counted when that is too old.
+func (j *Journal) counts(ctx context.Context) (counted, error) {
 	g := &j.golden
 	g.mu.Lock()
 	last, made := g.last, g.made
 	g.mu.Unlock()
 	if last.fresh(j.steady.now()) {
-		return slices.Clone(last.list), nil
+		return last, nil
 	}
 	select {
 	case g.wanted <- struct{}{}:
@@ -67,14 +89,14 @@ func (j *Journal) GoldenImages(ctx context.Context) ([]gatekeeper.GoldenCount, e
 		g.mu.Lock()
 		last = g.last
 		g.mu.Unlock()
-		return slices.Clone(last.list), last.err
+		return last, last.err
 	case <-j.closed:
-		return nil, errClosed
+		return counted{}, errClosed
 	case <-ctx.Done():
 		if last.list != nil && j.steady.now().Sub(last.began) < maxStale {
-			return slices.Clone(last.list), nil
+			return last, nil
 		}
-		return nil, fmt.Errorf("count golden images: %w", ctx.Err())
+		return counted{}, fmt.Errorf("count golden images: %w", ctx.Err())
 	}
 }
 
@@ -104,11 +126,12 @@ func (j *Journal) recount() {
 	})
 	began := j.steady.now()
 	list, err := j.countGolden(ctx)
+	rebuilds, rebuildsErr := j.countRebuilds(ctx)
 	g := &j.golden
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.last.err = err; err == nil {
-		g.last = counted{list: list, began: began, took: j.steady.now().Sub(began)}
+		g.last = counted{list: list, rebuilds: rebuilds, rebuildsErr: rebuildsErr, began: began, took: j.steady.now().Sub(began)}
 	}
 	close(g.made)
 	g.made = make(chan struct{})

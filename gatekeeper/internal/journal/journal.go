@@ -89,6 +89,7 @@ type Journal struct {
 	probe     probe
 	golden    goldenCounts
 	uses      exceptionUses
+	filling   chan struct{} // holds one: who fills in what golden images are made of
 	commits   chan commit
 	feeder    feeder
 	closed    chan struct{}
@@ -107,7 +108,7 @@ type options struct {
 // as libpq has it. Tables are brought up to date.
 func Open(ctx context.Context, location string, deps Deps) (_ *Journal, err error) {
 	j := &Journal{deps: withDefaults(deps), steady: newSteady(deps.Now()), commits: make(chan commit, maxQueued), closed: make(chan struct{}), crowds: newCrowds()}
-	j.probe, j.golden, j.uses, j.feeder = newProbe(), newGoldenCounts(), newExceptionUses(), newFeeder()
+	j.probe, j.golden, j.uses, j.feeder, j.filling = newProbe(), newGoldenCounts(), newExceptionUses(), newFeeder(), make(chan struct{}, 1)
 	defer func() {
 		if err != nil {
 			err = joined(fmt.Errorf("open the journal: %w", err), j.closeFiles())

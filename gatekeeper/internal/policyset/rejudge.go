@@ -70,9 +70,9 @@ func (s *state) equal(other *state) bool {
 // start too, for what changed while the service was away, and again later when
 // it did not succeed.
 func (w *Watcher) rejudge(ctx context.Context, roots trustRoots) {
-	policies := w.Set.Compiled()
+	policies := w.Set.InForce()
 	now := &state{policies: map[string]string{}, roots: roots}
-	for _, p := range policies {
+	for _, p := range policies.All() {
 		now.policies[p.Name()] = p.Fingerprint()
 	}
 	if w.Rejudger == nil || now.equal(w.told) {

@@ -33,7 +33,7 @@ type Set struct {
 
 type inForce struct {
 	policies []policyfile.Policy
-	compiled []*policy.Compiled
+	compiled *policy.Set
 }
 
 // Open reads the policies for the first time. What is wrong with them is an
@@ -49,11 +49,11 @@ func Open(ctx context.Context, source Source) (*Set, error) {
 }
 
 func newInForce(policies []policyfile.Policy) *inForce {
-	f := &inForce{policies: policies, compiled: make([]*policy.Compiled, 0, len(policies))}
+	compiled := make([]*policy.Compiled, 0, len(policies))
 	for _, p := range policies {
-		f.compiled = append(f.compiled, p.Compiled)
+		compiled = append(compiled, p.Compiled)
 	}
-	return f
+	return &inForce{policies: policies, compiled: policy.NewSet(compiled)}
 }
 
 // Policies lists the policies in force with their files. The list is not to be
@@ -61,7 +61,10 @@ func newInForce(policies []policyfile.Policy) *inForce {
 func (s *Set) Policies() []policyfile.Policy { return s.now.Load().policies }
 
 // Compiled lists the policies in force. The list is not to be changed.
-func (s *Set) Compiled() []*policy.Compiled { return s.now.Load().compiled }
+func (s *Set) Compiled() []*policy.Compiled { return s.InForce().All() }
+
+// InForce are the policies in force, to be asked which match a push.
+func (s *Set) InForce() *policy.Set { return s.now.Load().compiled }
 
 // refresh looks at the files again, and makes new policies of them when they
 // hold something new. That counts when two looks have seen the same, so that

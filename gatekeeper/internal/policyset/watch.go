@@ -125,7 +125,7 @@ func (w *Watcher) take(ctx context.Context, tried *attempt) {
 	}
 	w.failed, w.logged = nil, nil
 	before, next := w.Set.Policies(), newInForce(tried.policies)
-	w.Observer.FollowPolicies(next.compiled)
+	w.Observer.FollowPolicies(next.compiled.All())
 	w.Set.now.Store(next)
 	c := compare(before, tried.policies)
 	if c.none() {

@@ -30,7 +30,9 @@ func (w *walk) repositories(ctx context.Context) ([]string, error) {
 	names, open := w.source.Repositories.Literals()
 	policiesOpen := false
 	for _, p := range w.policies {
-		more, patterns := policy.Globs(p.Spec().Match.Repositories).Literals()
+		match := p.Spec().Match
+		more, patterns := policy.Globs(match.Repositories).Literals()
+		patterns = patterns || len(match.Repositories) == 0 // it has regular expressions
 		names, policiesOpen = append(names, more...), policiesOpen || patterns
 	}
 	wanted := map[string]bool{}

@@ -70,14 +70,16 @@ type ruleKey struct {
 
 // Comparison gathers what changes. It is safe for concurrent use.
 type Comparison struct {
-	policies  []*policy.Compiled
+	policies  *policy.Set
 	mu        sync.Mutex
 	decisions int
 	changes   []Change
 }
 
 // New compares with policies.
-func New(policies []*policy.Compiled) *Comparison { return &Comparison{policies: policies} }
+func New(policies []*policy.Compiled) *Comparison {
+	return &Comparison{policies: policy.NewSet(policies)}
+}
 
 // Add replays a recorded decision.
 func (c *Comparison) Add(recorded gatekeeper.Decision) {

@@ -69,6 +69,9 @@ func write(w io.Writer, d gatekeeper.Decision, head string) error {
 			fmt.Fprintf(&b, "  What is missing is awaited until %s.\n", moment(*r.Deadline))
 		}
 		findings(&b, "  ", r.Findings)
+		for _, line := range BuiltOn(r.Bases) {
+			b.WriteString("  " + line + "\n")
+		}
 	}
 	signed(&b, d.Evidence)
 	if len(d.Golden) > 0 {

@@ -21,6 +21,8 @@ type State interface {
 	GoldenImages(ctx context.Context) ([]gatekeeper.GoldenCount, error)
 	// ExceptionUses lists the exceptions that newest judgements needed.
 	ExceptionUses(ctx context.Context) ([]gatekeeper.ExceptionUse, error)
+	// RebuildsNeeded counts golden images on outdated bases, by policy.
+	RebuildsNeeded(ctx context.Context) (map[string]int, error)
 }
 
 // collector reads at each scrape what has a state rather than a count. What
@@ -28,7 +30,7 @@ type State interface {
 type collector struct {
 	deps Deps
 
-	queue, oldest, golden, exceptions, databaseAge *prometheus.Desc
+	queue, oldest, golden, rebuilds, exceptions, databaseAge *prometheus.Desc
 }
 
 func newCollector(deps Deps) *collector {
@@ -40,6 +42,7 @@ func newCollector(deps Deps) *collector {
 		queue:       desc("gatekeeper_queue_pushes", "Pushes that are not finished, by state.", "state"),
 		oldest:      desc("gatekeeper_queue_oldest_seconds", "Age of the oldest push that waits for the gatekeeper; awaited evidence does not count."),
 		golden:      desc("gatekeeper_golden_images", "Images that golden tags point to, by whether the newest judgement still says yes.", "policy", "compliant"),
+		rebuilds:    desc("gatekeeper_golden_images_rebuild_needed", "Images that golden tags point to, built on a golden base of which there is a newer release.", "policy"),
 		exceptions:  desc("gatekeeper_exceptions", "Exceptions in force (active), ending within 14 days (expiring) and past (expired); of those in force, what no newest judgement needs (unused).", "policy", "state"),
 		databaseAge: desc("gatekeeper_scanner_database_age_seconds", "Age of the vulnerability database; +Inf when there is none."),
 	}
@@ -47,7 +50,7 @@ func newCollector(deps Deps) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.queue, c.oldest, c.golden, c.exceptions, c.databaseAge} {
+	for _, d := range []*prometheus.Desc{c.queue, c.oldest, c.golden, c.rebuilds, c.exceptions, c.databaseAge} {
 		ch <- d
 	}
 }
@@ -58,6 +61,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	c.collectQueue(ctx, ch)
 	c.collectGolden(ctx, ch)
+	c.collectRebuilds(ctx, ch)
 	c.collectExceptions(ctx, ch)
 	age := math.Inf(1)
 	if built, ok := c.deps.Database(); ok {

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper"
+	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
 // collectExceptions counts by state. When nobody knows what exceptions are
@@ -25,6 +26,13 @@ func (c *collector) collectExceptions(ctx context.Context, ch chan<- prometheus.
 		counts[series{x.Policy, x.State}]++
 		if x.Unused {
 			counts[series{x.Policy, gatekeeper.ExceptionUnused}]++
+		}
+	}
+	for _, p := range policies { // those of licences; what they are needed for is not recorded
+		if l := p.Spec().Licenses; l != nil {
+			for _, x := range l.Exceptions {
+				counts[series{p.Name(), gatekeeper.ExceptionStateOf(policy.Exception{Expires: x.Expires}, c.deps.Now())}]++
+			}
 		}
 	}
 	for _, p := range policies {

@@ -46,6 +46,7 @@ type Metrics struct {
 	deps           Deps
 	notifications  *prometheus.CounterVec
 	decisions      *prometheus.CounterVec
+	beside         *prometheus.CounterVec
 	findings       *prometheus.CounterVec
 	pushToVerdict  *prometheus.HistogramVec
 	stages         *prometheus.HistogramVec
@@ -70,7 +71,9 @@ func New(deps Deps) (*Metrics, error) {
 		deps:          deps,
 		notifications: counter("gatekeeper_notifications_total", "Notifications and the events in them, by what became of them.", "source", "outcome"),
 		decisions:     counter("gatekeeper_decisions_total", "Recorded decisions.", "policy", "verdict", "mode"),
-		findings:      counter("gatekeeper_findings_total", "Findings of recorded decisions.", "policy", "check", "reason"),
+		beside: counter("gatekeeper_audit_decisions_total", "Recorded decisions of policies in audit mode, by what was enforced beside them.",
+			"policy", "verdict", "enforced"),
+		findings: counter("gatekeeper_findings_total", "Findings of recorded decisions.", "policy", "check", "reason"),
 		pushToVerdict: histogram("gatekeeper_push_to_verdict_seconds", "Time from the acceptance of a push to the decision; to the golden tag when promoted.",
 			[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}, "policy", "verdict"),
 		stages: histogram("gatekeeper_stage_seconds", "Time taken by a stage of a judgement.",
@@ -93,7 +96,7 @@ func New(deps Deps) (*Metrics, error) {
 	}
 	m.initialise()
 	for _, c := range []prometheus.Collector{
-		m.notifications, m.decisions, m.findings, m.pushToVerdict, m.stages, m.requests, m.retries, m.circuits, m.blobBytes, m.reconcileFound, m.reconciledAt, m.reloadFailed, newCollector(deps),
+		m.notifications, m.decisions, m.beside, m.findings, m.pushToVerdict, m.stages, m.requests, m.retries, m.circuits, m.blobBytes, m.reconcileFound, m.reconciledAt, m.reloadFailed, newCollector(deps),
 	} {
 		if err := deps.Registerer.Register(c); err != nil {
 			return nil, err
@@ -154,6 +157,11 @@ func (m *Metrics) initialisePolicy(name string, modes ...policy.Mode) {
 		for _, mode := range modes {
 			m.decisions.WithLabelValues(name, string(verdict), string(mode))
 		}
+		if name != noPolicy && slices.Contains(modes, policy.ModeAudit) {
+			for _, enforced := range policy.Verdicts() {
+				m.beside.WithLabelValues(name, string(verdict), string(enforced))
+			}
+		}
 	}
 	for _, check := range policy.Checks() {
 		for _, reason := range policy.Reasons() {
@@ -207,6 +215,9 @@ func (m *Metrics) Decided(ctx context.Context, d gatekeeper.Decision) {
 			verdict = d.Verdict
 		}
 		m.count(r.Policy, verdict, r.Mode, d)
+		if d.Mode == policy.ModeEnforce && r.Mode == policy.ModeAudit {
+			m.beside.WithLabelValues(r.Policy, string(r.Verdict), string(d.Verdict)).Inc()
+		}
 		for _, f := range r.Findings {
 			m.findings.WithLabelValues(r.Policy, string(f.Check), string(f.Reason)).Inc()
 		}

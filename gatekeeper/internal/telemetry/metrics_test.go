@@ -37,6 +37,10 @@ func (s state) ExceptionUses(context.Context) ([]gatekeeper.ExceptionUse, error)
 	return []gatekeeper.ExceptionUse{{Policy: "services", Key: s.used, Images: 1}}, s.err
 }
 
+func (s state) RebuildsNeeded(context.Context) (map[string]int, error) {
+	return map[string]int{"services": 2, "gone": 1}, s.err
+}
+
 func services(t *testing.T) *policy.Compiled {
 	t.Helper()
 	return named(t, "services")
@@ -54,6 +58,9 @@ func named(t *testing.T, name string) *policy.Compiled {
 					exception("CVE-2026-0001", now().AddDate(1, 0, 0)), exception("CVE-2026-0002", now().AddDate(0, 0, 3)), exception("CVE-2026-0003", now().AddDate(0, 0, -3)),
 				},
 			},
+			Licenses: &policy.Licenses{Deny: []string{"MIT"}, Exceptions: []policy.LicenseException{
+				{Licenses: []string{"MIT"}, Expires: policy.Date{Time: now().AddDate(1, 0, 0)}, Owner: "legal", Reason: "test"},
+			}},
 			Promote: policy.Promote{To: "golden", Repository: "{{ .Repository }}", Tags: []string{"{{ .Tag }}"}},
 		},
 	})
@@ -133,7 +140,9 @@ func TestEverySeriesExistsFromTheStart(t *testing.T) {
 		`gatekeeper_queue_oldest_seconds{}`:                                                     3,
 		`gatekeeper_golden_images{compliant="true",policy="services"}`:                          4,
 		`gatekeeper_golden_images{compliant="false",policy="none"}`:                             1,
-		`gatekeeper_exceptions{policy="services",state="active"}`:                               1,
+		`gatekeeper_golden_images_rebuild_needed{policy="services"}`:                            2,
+		`gatekeeper_golden_images_rebuild_needed{policy="none"}`:                                1,
+		`gatekeeper_exceptions{policy="services",state="active"}`:                               2,
 		`gatekeeper_exceptions{policy="services",state="expiring"}`:                             1,
 		`gatekeeper_exceptions{policy="services",state="expired"}`:                              1,
 		`gatekeeper_exceptions{policy="services",state="unused"}`:                               2,
@@ -255,9 +264,10 @@ func TestThePoliciesInForceAreFollowed(t *testing.T) {
 		`gatekeeper_decisions_total{mode="enforce",policy="infra",verdict="promoted"}`:       0,
 		`gatekeeper_findings_total{check="signatures",policy="infra",reason="wrong_signer"}`: 0,
 		`gatekeeper_push_to_verdict_seconds{policy="infra",verdict="rejected"}`:              0,
-		`gatekeeper_exceptions{policy="infra",state="active"}`:                               1,
+		`gatekeeper_exceptions{policy="infra",state="active"}`:                               2,
 		`gatekeeper_golden_images{compliant="true",policy="infra"}`:                          0,
 		`gatekeeper_golden_images{compliant="true",policy="none"}`:                           4,
+		`gatekeeper_golden_images_rebuild_needed{policy="infra"}`:                            0,
 		`gatekeeper_decisions_total{mode="enforce",policy="services",verdict="promoted"}`:    1,
 	} {
 		if got := s.value(t, series); got != want {
@@ -268,6 +278,31 @@ func TestThePoliciesInForceAreFollowed(t *testing.T) {
 		s.metrics.PolicyReload(failed)
 		if got := s.value(t, "gatekeeper_policy_reload_failed{}"); (got == 1) != failed {
 			t.Errorf("failed %v: %v", failed, got)
+		}
+	}
+}
+
+// A candidate in audit mode is measured by what it differs in from what counts.
+func TestACandidateIsMeasuredBesideWhatIsEnforced(t *testing.T) {
+	t.Parallel()
+	candidate := named(t, "next").WithMode(policy.ModeAudit)
+	s := newSetup(t, func(d *telemetry.Deps) {
+		d.Policies = func() []*policy.Compiled { return []*policy.Compiled{services(t), candidate} }
+	})
+	const series = `gatekeeper_audit_decisions_total{enforced=%q,policy="next",verdict=%q}`
+	for _, verdict := range policy.Verdicts() {
+		if got := s.value(t, fmt.Sprintf(series, policy.VerdictPromoted, verdict)); got != 0 {
+			t.Errorf("%s is %v at the start", verdict, got)
+		}
+	}
+	next := policy.Result{Policy: "next", Mode: policy.ModeAudit, Verdict: policy.VerdictRejected}
+	enforced := policy.Result{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictPromoted}
+	s.metrics.Decided(t.Context(), gatekeeper.Decision{Verdict: policy.VerdictPromoted, Mode: policy.ModeEnforce, Results: []policy.Result{enforced, next}})
+	// By itself it differs from nothing.
+	s.metrics.Decided(t.Context(), gatekeeper.Decision{Verdict: policy.VerdictRejected, Mode: policy.ModeAudit, Results: []policy.Result{next}})
+	for enforced, want := range map[policy.Verdict]float64{policy.VerdictPromoted: 1, policy.VerdictRejected: 0} {
+		if got := s.value(t, fmt.Sprintf(series, enforced, policy.VerdictRejected)); got != want {
+			t.Errorf("%s beside %s is %v, want %v", policy.VerdictRejected, enforced, got, want)
 		}
 	}
 }
@@ -321,7 +356,7 @@ func TestWhatCannotBeReadIsNotZero(t *testing.T) {
 	}
 	for _, f := range families {
 		switch f.GetName() {
-		case "gatekeeper_queue_pushes", "gatekeeper_golden_images":
+		case "gatekeeper_queue_pushes", "gatekeeper_golden_images", "gatekeeper_golden_images_rebuild_needed":
 			t.Errorf("%s has samples", f.GetName())
 		case "gatekeeper_scanner_database_age_seconds":
 			if age := f.GetMetric()[0].GetGauge().GetValue(); !math.IsInf(age, 1) {

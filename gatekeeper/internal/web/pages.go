@@ -28,6 +28,7 @@ type page struct {
 	List     []gatekeeper.Decision
 	Older    string // the address of older decisions
 	Decision gatekeeper.Decision
+	Rebuilds []gatekeeper.RebuildNeeded
 }
 
 func (h *Handler) listPage(w http.ResponseWriter, r *http.Request) error {
@@ -72,7 +73,7 @@ func (h *Handler) style(w http.ResponseWriter, _ *http.Request) error {
 func (h *Handler) render(w http.ResponseWriter, status int, name string, p page) {
 	p.Now = h.deps.Now()
 	t, err := template.New("").Funcs(template.FuncMap{
-		"safe": report.Safe, "signed": report.Signed, "reason": report.Reason, "took": report.Took, "ago": ago(p.Now),
+		"safe": report.Safe, "signed": report.Signed, "builtOn": report.BuiltOn, "reason": report.Reason, "took": report.Took, "ago": ago(p.Now),
 		"moment": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
 		"image":  func(d gatekeeper.Decision) string { return "/?repository=" + url.QueryEscape(d.Push.Repository) },
 	}).ParseFS(pageFiles, "pages/*.html")

@@ -46,6 +46,9 @@ type Golden interface {
 	// GoldenTags lists them, the newest promotion first; of all golden
 	// repositories when repository is empty.
 	GoldenTags(ctx context.Context, repository string, limit int) ([]gatekeeper.GoldenReference, error)
+	// Rebuilds lists what of it is built on a golden base that has a newer
+	// release.
+	Rebuilds(ctx context.Context, limit int) ([]gatekeeper.RebuildNeeded, error)
 }
 
 // Checker judges an image without any effect.
@@ -136,11 +139,13 @@ func (h *Handler) routes() []route {
 		{path: "/api/v1/decisions", methods: get(h.listDecisions)},
 		{path: "/api/v1/decisions/{id}", methods: get(h.showDecision)},
 		{path: "/api/v1/images", methods: get(h.images)},
+		{path: "/api/v1/rebuilds", methods: get(h.rebuilds)},
 		{path: "/api/v1/policies", methods: get(h.listPolicies)},
 		{path: "/api/v1/exceptions", methods: get(h.listExceptions)},
 		{path: "/api/v1/check", methods: handlers{http.MethodPost: h.check}},
 		{path: "/api/v1/openapi.yaml", methods: get(h.openAPI)},
 		{path: "/decisions/{id}", page: true, methods: get(h.decisionPage)},
+		{path: "/rebuilds", page: true, methods: get(h.rebuildsPage)},
 		{path: "/style.css", methods: get(h.style)},
 		{path: "/{$}", page: true, methods: get(h.listPage)},
 		{path: "/", methods: get(func(http.ResponseWriter, *http.Request) error {

@@ -33,7 +33,7 @@ func rejected() gatekeeper.Decision {
 	return gatekeeper.Decision{
 		ID: 7, Verdict: policy.VerdictRejected, Mode: policy.ModeEnforce, DecidedAt: moment(), Took: time.Second,
 		Push: gatekeeper.Push{ID: 3, Source: "staging", Repository: "team-a/<script>alert(1)</script>", Tag: "v1", Digest: "sha256:abc", ReceivedAt: moment(), Actor: "\u202edev"},
-		Results: []policy.Result{{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictRejected, Findings: []policy.Finding{
+		Results: []policy.Result{{Policy: "services", Mode: policy.ModeEnforce, Verdict: policy.VerdictRejected, Bases: []policy.BuiltOn{{Platform: "linux/amd64", Repository: "base/debian", Behind: 1}}, Findings: []policy.Finding{
 			{Check: policy.CheckSignatures, Rule: "ci", Outcome: policy.OutcomeFail, Reason: policy.ReasonAbsent, Found: "no <b>signature</b>", Expected: "one", Remedy: "sign"},
 		}}},
 	}
@@ -77,6 +77,10 @@ func (r *record) Exceptions(context.Context) ([]gatekeeper.ExceptionStatus, erro
 		{Policy: "services", Key: "a", ID: "CVE-1", Owner: "sec", State: gatekeeper.ExceptionExpiring, Use: &gatekeeper.ExceptionUse{Policy: "services", Key: "a", Images: 1}},
 		{Policy: "services", List: "waivers", Key: "b", ID: "CVE-2", Owner: "sec", State: gatekeeper.ExceptionActive, Unused: true},
 	}, r.err
+}
+
+func (r *record) Rebuilds(context.Context, int) ([]gatekeeper.RebuildNeeded, error) {
+	return []gatekeeper.RebuildNeeded{{Registry: "golden", Repository: "team-a/app", Tags: []string{"v1"}, Bases: []gatekeeper.OutdatedBase{{Behind: 2}}}}, r.err
 }
 
 type checker struct{ entered, leave chan struct{} }
@@ -154,6 +158,8 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/api/v1/images?imgae=x", "", 400, "imgae"},
 		{"GET", "/api/v1/images", "", 200, `"images":[{"registry":"golden"`},
 		{"GET", "/api/v1/images?repository=prod/app", "", 200, `"repository":"prod/app"`},
+		{"GET", "/api/v1/rebuilds", "", 200, `"behind":2`},
+		{"GET", "/api/v1/rebuilds?repository=a", "", 400, "repository"},
 		{"GET", "/api/v1/images?image=panic:v1", "", 500, "Internal Server Error"},
 		{"GET", "/api/v1/policies", "", 200, `"policies":[]`},
 		{"GET", "/api/v1/exceptions", "", 200, `"id":"CVE-2"`},
@@ -174,8 +180,11 @@ func TestAnswers(t *testing.T) {
 		{"DELETE", "/api/v1/decisions", "", 405, "GET"},
 		{"GET", "/nowhere", "", 404, "openapi"},
 		{"GET", "/", "", 200, "<table>"},
+		{"GET", "/rebuilds", "", 200, "golden/team-a/app:v1"},
+		{"GET", "/rebuilds?x=y", "", 400, "unknown parameter"},
 		{"GET", "/?verdict=perhaps", "", 400, "perhaps"},
 		{"GET", "/decisions/7", "", 200, "What to do"},
+		{"GET", "/decisions/7", "", 200, "1 release behind (linux/amd64)"},
 		{"GET", "/decisions/8", "", 404, "decision 8"},
 		{"GET", "/style.css", "", 200, "color-scheme"},
 		{"HEAD", "/api/v1/decisions", "", 200, ""},
@@ -407,6 +416,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 		"Decision": gatekeeper.Decision{}, "Push": gatekeeper.Push{}, "GoldenReference": gatekeeper.GoldenReference{}, "ImageStatus": gatekeeper.ImageStatus{},
 		"Result": policy.Result{}, "Finding": policy.Finding{}, "Promotion": policy.Promotion{}, "Policy": web.Policy{},
 		"Exception": gatekeeper.ExceptionStatus{}, "ExceptionUse": gatekeeper.ExceptionUse{},
+		"RebuildNeeded": gatekeeper.RebuildNeeded{}, "OutdatedBase": gatekeeper.OutdatedBase{}, "BuiltOn": policy.BuiltOn{},
 	} {
 		var fields []string
 		for field := range reflect.TypeOf(v).Fields() {

@@ -52,7 +52,7 @@ func (r *Reader) ReadImage(ctx context.Context, s policy.Subject) (policy.Image,
 	if err := decode(content, &index); err != nil {
 		return policy.Image{}, err
 	}
-	img := policy.Image{MediaType: content.MediaType, Size: content.Size, Annotations: index.Annotations}
+	img := policy.Image{MediaType: content.MediaType, Size: content.Size, Annotations: maskIndex(index.Annotations)}
 	children, err := platforms(index)
 	if err != nil {
 		return policy.Image{}, err
@@ -62,7 +62,7 @@ func (r *Reader) ReadImage(ctx context.Context, s policy.Subject) (policy.Image,
 	group.SetLimit(concurrency)
 	for i, child := range children {
 		group.Go(func() error {
-			p, err := r.readChild(ctx, repo, child)
+			p, err := r.readChild(ctx, repo, child, index.Annotations)
 			img.Platforms[i] = p
 			return err
 		})
@@ -71,12 +71,12 @@ func (r *Reader) ReadImage(ctx context.Context, s policy.Subject) (policy.Image,
 }
 
 func (r *Reader) readSingle(ctx context.Context, repo registry.Repository, content registry.Content) (policy.Image, error) {
-	p, annotations, err := r.readPlatform(ctx, repo, content)
+	p, err := r.readPlatform(ctx, repo, content, nil)
 	if err != nil {
 		return policy.Image{}, err
 	}
 	return policy.Image{
-		MediaType: content.MediaType, Size: content.Size, Annotations: annotations, Platforms: []policy.Platform{p},
+		MediaType: content.MediaType, Size: content.Size, Annotations: p.Annotations, Platforms: []policy.Platform{p},
 	}, nil
 }
 
@@ -110,7 +110,7 @@ func isIndex(mediaType string) bool {
 
 // readChild reads one platform of an index and compares it with what the
 // index says about it.
-func (r *Reader) readChild(ctx context.Context, repo registry.Repository, d ocispec.Descriptor) (policy.Platform, error) {
+func (r *Reader) readChild(ctx context.Context, repo registry.Repository, d ocispec.Descriptor, index map[string]string) (policy.Platform, error) {
 	content, err := r.source.Manifest(ctx, repo, d.Digest.String())
 	if err != nil {
 		return policy.Platform{}, err
@@ -119,7 +119,7 @@ func (r *Reader) readChild(ctx context.Context, repo registry.Repository, d ocis
 		return policy.Platform{}, invalid("the index says that %s is %s of %d bytes; it is %s of %d",
 			d.Digest, d.MediaType, d.Size, content.MediaType, content.Size)
 	}
-	p, _, err := r.readPlatform(ctx, repo, content)
+	p, err := r.readPlatform(ctx, repo, content, index)
 	if err != nil {
 		return policy.Platform{}, err
 	}
@@ -149,27 +149,29 @@ func nameOf(p policy.Platform) string {
 	return name
 }
 
-// readPlatform reads an image manifest and its configuration.
-func (r *Reader) readPlatform(ctx context.Context, repo registry.Repository, content registry.Content) (policy.Platform, map[string]string, error) {
+// readPlatform reads an image manifest and its configuration. index are the
+// annotations of the index that it is in.
+func (r *Reader) readPlatform(ctx context.Context, repo registry.Repository, content registry.Content, index map[string]string) (policy.Platform, error) {
 	var m ocispec.Manifest
 	if err := decode(content, &m); err != nil {
-		return policy.Platform{}, nil, err
+		return policy.Platform{}, err
 	}
 	if err := checkShape(m); err != nil {
-		return policy.Platform{}, nil, fmt.Errorf("%s: %w", content.Digest, err)
+		return policy.Platform{}, fmt.Errorf("%s: %w", content.Digest, err)
 	}
 	data, err := r.source.Blob(ctx, repo, gatekeeper.Descriptor{
 		MediaType: m.Config.MediaType, Digest: m.Config.Digest.String(), Size: m.Config.Size,
 	}, maxConfig)
 	if err != nil {
-		return policy.Platform{}, nil, fmt.Errorf("read the configuration of %s: %w", content.Digest, err)
+		return policy.Platform{}, fmt.Errorf("read the configuration of %s: %w", content.Digest, err)
 	}
 	var config ocispec.Image
 	if err := strictjson.Unmarshal(data, &config); err != nil {
-		return policy.Platform{}, nil, invalid("the configuration of %s: %v", content.Digest, err)
+		return policy.Platform{}, invalid("the configuration of %s: %v", content.Digest, err)
 	}
 	p, err := describe(content.Digest, m, config)
-	return p, m.Annotations, err
+	inspect(&p, config.History, index)
+	return p, err
 }
 
 // checkShape refuses what is no container image and layers that come from

@@ -44,17 +44,7 @@ var rolling = map[string]bool{"wolfi": true, "chainguard": true, "arch": true, "
 // EndOfLife returns the moment at which support for a release ends; nil when
 // that is not known. A point release ends with its series: 3.20.3 with 3.20.
 func EndOfLife(id, version string) *time.Time {
-	for v := version; v != ""; v = parentVersion(v) {
-		if day, ok := lifeCycles[id][v]; ok {
-			end, err := time.Parse(time.DateOnly, day)
-			if err != nil {
-				return nil
-			}
-			end = end.AddDate(0, 0, 1) // the last day counts in full
-			return &end
-		}
-	}
-	return nil
+	return endOf(lifeCycles[id], version)
 }
 
 // Rolling says whether a distribution has no releases that could end.

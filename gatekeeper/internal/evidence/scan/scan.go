@@ -39,7 +39,8 @@ type Options struct {
 	Timeout    time.Duration // for one platform, without the wait for a place; 10 minutes
 	Concurrent int64         // scans at a time; 2
 	Limits     Limits
-	Log        *slog.Logger // required
+	Log        *slog.Logger     // required
+	Now        func() time.Time // tells when a scan ended; not recorded when nil
 }
 
 // The defaults.
@@ -210,6 +211,9 @@ func (s *Scanner) work(ctx context.Context, job job) (_ result, err error) {
 		return result{}, errors.New(plain.Line(response.Error, maxReason))
 	case response.Scan == nil:
 		return result{}, errors.New("the scanner answered nothing")
+	}
+	if s.opts.Now != nil { // the worker's clock has no say
+		response.Scan.FinishedAt = s.opts.Now().UTC()
 	}
 	return result{response.Scan, plain.Line(response.Problem, maxReason)}, nil
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -17,24 +18,39 @@ import (
 
 // catalogued is what is in an image.
 type catalogued struct {
-	packages []pkg.Package
-	context  pkg.Context
-	sbom     *sbom.SBOM
-	from     policy.Catalogue
+	packages  []pkg.Package
+	unmatched []pkg.Package // that cannot be looked up, most for lack of a version
+	context   pkg.Context
+	sbom      *sbom.SBOM
+	from      policy.Catalogue
 }
 
 // catalogue lists an image's packages the way Grype's own command does.
 func catalogue(layout string) (catalogued, error) {
 	options := syft.DefaultCreateSBOMConfig().WithParallelism(2)
 	options.Packages.Golang = options.Packages.Golang.WithCaptureSymbols(cataloging.SymbolScopeAll)
-	options.Compliance.MissingVersion = cataloging.ComplianceActionDrop
+	options.Compliance.MissingVersion = cataloging.ComplianceActionKeep
 	packages, context, found, err := pkg.Provide(layout, pkg.ProviderConfig{
 		SyftProviderConfig: pkg.SyftProviderConfig{SBOMOptions: options, Sources: []string{"oci-dir"}},
 	})
 	if err != nil {
 		return catalogued{}, err
 	}
-	return catalogued{packages, context, found, policy.Catalogue{From: policy.CatalogueLayers}}, nil
+	c := catalogued{packages: packages, context: context, sbom: found, from: policy.Catalogue{From: policy.CatalogueLayers}}
+	c.setApart(func(p pkg.Package) bool { return p.Version == "" })
+	return c, nil
+}
+
+// setApart keeps packages that cannot be looked up from being so. They are
+// listed all the same: a policy may deny them whatever their version.
+func (c *catalogued) setApart(useless func(pkg.Package) bool) {
+	c.packages = slices.DeleteFunc(c.packages, func(p pkg.Package) bool {
+		if !useless(p) {
+			return false
+		}
+		c.unmatched = append(c.unmatched, p)
+		return true
+	})
 }
 
 // scan translates what was found into evidence.
@@ -44,22 +60,34 @@ func (c catalogued) scan() *policy.Scan {
 		Catalogue:       c.from,
 		OS:              operatingSystem(c.sbom.Artifacts.LinuxDistribution),
 		Packages:        []policy.Package{},
+		LicensesRead:    true,
 		Vulnerabilities: []policy.Vulnerability{},
 	}
-	for _, p := range c.packages {
-		s.Packages = append(s.Packages, policy.Package{Type: purlType(p), Name: p.Name, Version: p.Version, PURL: p.PURL})
+	for _, p := range slices.Concat(c.packages, c.unmatched) {
+		s.Packages = append(s.Packages, policy.Package{
+			Type: purlType(p), Name: p.Name, Version: p.Version, PURL: p.PURL, Licenses: licensesOf(p, c.sbom),
+		})
 	}
-	slices.SortFunc(s.Packages, func(a, b policy.Package) int {
-		return strings.Compare(a.Type+" "+a.Name+" "+a.Version+" "+a.PURL, b.Type+" "+b.Name+" "+b.Version+" "+b.PURL)
-	})
-	s.Packages = slices.Compact(s.Packages)
+	slices.SortFunc(s.Packages, comparePackages)
+	s.Packages = slices.CompactFunc(s.Packages, func(a, b policy.Package) bool { return comparePackages(a, b) == 0 })
+	s.Runtimes = scan.Runtimes(s.Packages)
 	return s
+}
+
+func comparePackages(a, b policy.Package) int {
+	return cmp.Or(
+		strings.Compare(a.Type+" "+a.Name+" "+a.Version+" "+a.PURL, b.Type+" "+b.Name+" "+b.Version+" "+b.PURL),
+		slices.Compare(a.Licenses, b.Licenses),
+	)
 }
 
 // purlType is the package's type as package URLs name it.
 func purlType(p pkg.Package) string {
 	if u, err := packageurl.FromString(p.PURL); err == nil {
 		return u.Type
+	}
+	if t := p.Type.PackageURLType(); t != "" {
+		return t
 	}
 	return string(p.Type)
 }

@@ -43,7 +43,6 @@ func match(ctx context.Context, dir string, found catalogued, s *policy.Scan) (e
 	if err != nil {
 		return fmt.Errorf("look up vulnerabilities: %w", err)
 	}
-	s.Database = database
 	for _, hit := range matches.Sorted() {
 		s.Vulnerabilities = append(s.Vulnerabilities, translate(hit))
 	}
@@ -54,7 +53,39 @@ func match(ctx context.Context, dir string, found catalogued, s *policy.Scan) (e
 	}
 	sortVulnerabilities(s)
 	noteFixes(s)
+	if err := notePublished(reader, s); err != nil {
+		return err
+	}
+	s.Database = database // last: with it, what was found is all there is
 	return nil
+}
+
+// notePublished adds when each vulnerability was published, by whoever did so
+// first of those who call it by this name.
+func notePublished(reader v6.VulnerabilityStoreReader, s *policy.Scan) error {
+	known := map[string]*time.Time{}
+	for i, v := range s.Vulnerabilities {
+		if _, asked := known[v.ID]; !asked {
+			records, err := reader.GetVulnerabilities(&v6.VulnerabilitySpecifier{Name: v.ID}, nil)
+			if err != nil {
+				return fmt.Errorf("look up when %s was published: %w", v.ID, err)
+			}
+			known[v.ID] = firstPublished(records)
+		}
+		s.Vulnerabilities[i].PublishedAt = known[v.ID]
+	}
+	return nil
+}
+
+func firstPublished(records []v6.VulnerabilityHandle) *time.Time {
+	var first *time.Time
+	for _, r := range records {
+		if at := r.PublishedDate; at != nil && !at.IsZero() && (first == nil || at.Before(*first)) {
+			utc := at.UTC()
+			first = &utc
+		}
+	}
+	return first
 }
 
 // matchers are those of Grype's own command; none of them asks a network.

@@ -162,6 +162,9 @@ func purls(components []component) []string {
 // the cataloguing of layers does.
 func checkMatchable(found *catalogued) error {
 	found.packages = slices.DeleteFunc(found.packages, func(p pkg.Package) bool {
+		return p.Type == syftpkg.UnknownPkg && len(p.CPEs) == 0 && p.PURL == ""
+	})
+	found.setApart(func(p pkg.Package) bool {
 		return p.Type == syftpkg.UnknownPkg && len(p.CPEs) == 0 || p.Version == "" && !isSystemPackage(p)
 	})
 	if len(found.packages) == 0 {

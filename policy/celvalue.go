@@ -1,0 +1,162 @@
+package policy
+
+import (
+	"cmp"
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// celValue turns evidence into what CEL works on, under its JSON names: what
+// encoding/json makes of it and reads back, without the text in between, which
+// for the packages of an image takes longer than everything else.
+func celValue(v any) (any, error) {
+	return (&converter{fields: map[reflect.Type][]jsonField{}}).value(reflect.ValueOf(v))
+}
+
+// converter remembers what it has found out about types.
+type converter struct{ fields map[reflect.Type][]jsonField }
+
+// jsonField is a field of a struct as encoding/json has it.
+type jsonField struct {
+	name      string
+	index     []int
+	omitEmpty bool
+	omitZero  bool
+}
+
+func (c *converter) value(v reflect.Value) (any, error) {
+	if !v.IsValid() {
+		return nil, nil //nolint:nilnil // it is what JSON calls null
+	}
+	switch t := v.Type(); {
+	case t == reflect.TypeFor[json.RawMessage]():
+		return raw(v.Bytes())
+	case t == reflect.TypeFor[time.Time]():
+		when, _ := reflect.TypeAssert[time.Time](v)
+		return when.Format(time.RFC3339Nano), nil
+	case t.Implements(reflect.TypeFor[json.Marshaler]()), t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		text, err := json.Marshal(v.Interface())
+		if err != nil {
+			return nil, err
+		}
+		return raw(text)
+	case v.CanInt():
+		return float64(v.Int()), nil
+	case v.CanUint():
+		return float64(v.Uint()), nil
+	case v.CanFloat():
+		return v.Float(), nil
+	}
+	switch v.Kind() { //nolint:exhaustive // the rest is no evidence
+	case reflect.Pointer, reflect.Interface:
+		return c.value(v.Elem())
+	case reflect.String:
+		return strings.ToValidUTF8(v.String(), "\uFFFD"), nil
+	case reflect.Bool:
+		return v.Bool(), nil
+	case reflect.Slice:
+		return c.list(v)
+	case reflect.Map:
+		return c.object(v)
+	case reflect.Struct:
+		return c.structure(v)
+	default:
+		return nil, fmt.Errorf("a %s is no evidence", v.Kind())
+	}
+}
+
+// raw reads what is kept as JSON already.
+func raw(text []byte) (out any, err error) {
+	if len(text) == 0 {
+		return nil, nil //nolint:nilnil // it is what JSON calls null
+	}
+	err = json.Unmarshal(text, &out)
+	return out, err
+}
+
+func (c *converter) list(v reflect.Value) (any, error) {
+	if v.IsNil() {
+		return nil, nil //nolint:nilnil // it is what JSON calls null
+	}
+	list := make([]any, v.Len())
+	for i := range list {
+		var err error
+		if list[i], err = c.value(v.Index(i)); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func (c *converter) object(v reflect.Value) (any, error) {
+	if v.IsNil() {
+		return nil, nil //nolint:nilnil // it is what JSON calls null
+	}
+	object := make(map[string]any, v.Len())
+	for entries := v.MapRange(); entries.Next(); {
+		value, err := c.value(entries.Value())
+		if err != nil {
+			return nil, err
+		}
+		object[strings.ToValidUTF8(entries.Key().String(), "\uFFFD")] = value
+	}
+	return object, nil
+}
+
+func (c *converter) structure(v reflect.Value) (any, error) {
+	fields, known := c.fields[v.Type()]
+	if !known {
+		fields = jsonFields(v.Type())
+		c.fields[v.Type()] = fields
+	}
+	object := make(map[string]any, len(fields))
+	for _, f := range fields {
+		field := v.FieldByIndex(f.index)
+		if f.omitEmpty && empty(field) || f.omitZero && field.IsZero() {
+			continue
+		}
+		value, err := c.value(field)
+		if err != nil {
+			return nil, err
+		}
+		object[f.name] = value
+	}
+	return object, nil
+}
+
+// empty says what encoding/json takes for empty.
+func empty(v reflect.Value) bool {
+	kind := v.Kind()
+	if kind == reflect.Slice || kind == reflect.Map || kind == reflect.String {
+		return v.Len() == 0
+	}
+	return kind != reflect.Struct && v.IsZero()
+}
+
+// jsonFields lists the fields of a struct that encoding/json writes: of those of
+// one name, the least deeply embedded.
+func jsonFields(t reflect.Type) []jsonField {
+	var fields []jsonField
+	for _, f := range reflect.VisibleFields(t) {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || name == "-" {
+			continue
+		}
+		fields = append(fields, jsonField{
+			name: cmp.Or(name, f.Name), index: f.Index,
+			omitEmpty: strings.Contains(options, "omitempty"), omitZero: strings.Contains(options, "omitzero"),
+		})
+	}
+	slices.SortStableFunc(fields, func(a, b jsonField) int { return cmp.Compare(len(a.index), len(b.index)) })
+	seen := map[string]bool{}
+	return slices.DeleteFunc(fields, func(f jsonField) bool {
+		again := seen[f.name]
+		seen[f.name] = true
+		return again
+	})
+}
