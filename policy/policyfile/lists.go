@@ -42,7 +42,7 @@ func ParseWith(files []File, instead policy.Lists, read ReadFile) (Set, error) {
 		for _, doc := range rest[i] {
 			compiled, err := compile(doc, f.Name, read, lists)
 			if errs = append(errs, err); compiled != nil {
-				set.Policies = append(set.Policies, Policy{Compiled: compiled, File: f.Name})
+				set.Policies = append(set.Policies, Policy{Compiled: compiled, File: f.Name, doc: doc})
 			}
 		}
 	}
