@@ -42,11 +42,8 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 	defer wg.Wait()
 	defer die()
 	// The first sign of life comes before the first job.
-	if _, err := j.replica.beat(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil // told to stop before it began
-		}
-		return fmt.Errorf("join the processes that share the journal: %w", err)
+	if !j.join(ctx) {
+		return nil // told to stop before it began
 	}
 	wg.Go(func() { j.replica.stayAlive(living) })
 	wg.Go(func() { j.keepTidy(living) })
@@ -76,6 +73,21 @@ func (j *Journal) Run(ctx context.Context, p Processor) error {
 		j.deps.Log.InfoContext(ctx, "some accepted pushes have no jobs yet; other processes or the next start queue them", slog.Any("reason", err))
 	}
 	return nil
+}
+
+// join gives the first sign of life, when the database lets it; false when ctx
+// ends before that.
+func (j *Journal) join(ctx context.Context) (joined bool) {
+	for {
+		_, err := j.replica.beat(ctx)
+		if err == nil {
+			return true
+		}
+		j.deps.Log.ErrorContext(ctx, "this process cannot join those that share the journal yet", slog.Any("error", err))
+		if pause(ctx, startPause) != nil {
+			return false
+		}
+	}
 }
 
 // startPause is how long to wait for a database that went away while the
