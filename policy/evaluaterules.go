@@ -71,8 +71,12 @@ func (e *evaluation) unanswerable(rule Rule, expr *expression, p Platform) bool 
 		e.unknown(CheckRules, rule.Name, p.Name, "the image was not scanned", operatorRemedy)
 	case e.foreignCatalogue(p) != "":
 		e.unknown(CheckRules, rule.Name, p.Name, e.foreignCatalogue(p), operatorRemedy)
-	case expr.needsVuln && p.Scan.Database == nil:
-		e.unknown(CheckRules, rule.Name, p.Name, "no vulnerability database", operatorRemedy)
+	case expr.needsVuln:
+		reason, remedy := e.unmatched(p, *p.Scan)
+		if reason != "" {
+			e.unknown(CheckRules, rule.Name, p.Name, reason, remedy)
+		}
+		return reason != ""
 	default:
 		return false
 	}

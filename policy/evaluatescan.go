@@ -71,10 +71,23 @@ func (e *evaluation) matched(p Platform) bool {
 	if scan == nil {
 		return false
 	}
-	report := e.spec.Vulnerabilities.Report
+	reason, remedy := e.unmatched(p, *scan)
+	if reason != "" {
+		e.unknown(CheckVulnerabilities, "", p.Name, reason, remedy)
+	}
+	return reason == ""
+}
+
+// unmatched says why a scan does not tell which vulnerabilities there are, and
+// what to do about it; empty when it does.
+func (e *evaluation) unmatched(p Platform, scan Scan) (reason, remedy string) {
+	report := Report{MaxAge: Duration(defaultReportAge)}
+	if e.spec.Vulnerabilities != nil {
+		report = e.spec.Vulnerabilities.Report
+	}
 	problem, troubled := e.problem(PartVulnerabilities, p.Name)
 	db := scan.Database
-	reason, remedy := "", operatorRemedy
+	remedy = operatorRemedy
 	switch {
 	case troubled:
 		reason = problem.Reason
@@ -91,11 +104,8 @@ func (e *evaluation) matched(p Platform) bool {
 	case scan.OS != nil && len(scan.Packages) == 0:
 		reason = "no package was found in an image of " + scan.OS.ID + "; its package database may have been removed"
 		remedy = "do not remove the package database (/var/lib/dpkg, /lib/apk/db, /var/lib/rpm) from the image"
-	default:
-		return true
 	}
-	e.unknown(CheckVulnerabilities, "", p.Name, reason, remedy)
-	return false
+	return reason, remedy
 }
 
 // isSystemPackage says whether a package came from a distribution, whose

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -130,5 +131,39 @@ func TestRulesSeeWhoIsComplete(t *testing.T) {
 	ev.Attestations[1].PredicateType, ev.Attestations[1].Predicate = "https://slsa.dev/provenance/v1", json.RawMessage(passed)
 	if got := policy.Evaluate(c, ev, received()); got.Verdict != no {
 		t.Errorf("two who attest different things: %s", got.Verdict)
+	}
+}
+
+// A rule that asks for vulnerabilities has no answer where nothing tells which
+// there are, whatever else the policy asks for.
+func TestRulesOverVulnerabilitiesNeedAMatchedScan(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	const clean = "rules: [{name: clean, expression: 'vulnerabilities.size() == 0'}]\n"
+	built := func(age time.Duration) edit {
+		return scanIs(func(s *policy.Scan) { s.Database = &policy.Database{Built: received().Add(-age)} })
+	}
+	for name, tt := range map[string]struct {
+		rules string
+		edit  edit
+		want  policy.Verdict
+	}{
+		"a current database":         {clean, built(time.Hour), policy.VerdictPromoted},
+		"as old as it may be":        {clean, built(48 * time.Hour), policy.VerdictPromoted},
+		"a second older":             {clean, built(48*time.Hour + time.Second), policy.VerdictError},
+		"as old as the policy says":  {clean + "vulnerabilities: {report: {maxAge: 72h}, deny: [{severity: critical}]}\n", built(72 * time.Hour), policy.VerdictPromoted},
+		"the sample":                 {clean, scanIs(func(s *policy.Scan) { s.Database.Sample = true }), policy.VerdictError},
+		"no database":                {clean, scanIs(func(s *policy.Scan) { s.Database = nil }), policy.VerdictError},
+		"packages of nobody knows":   {clean, scanIs(func(s *policy.Scan) { s.OS = nil }), policy.VerdictError},
+		"a system without a package": {clean, scanIs(func(s *policy.Scan) { s.Packages = nil }), policy.VerdictError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ev := k.good()
+			tt.edit(k, ev)
+			if got := policy.Evaluate(k.compile(t, tt.rules), ev, received()); got.Verdict != tt.want {
+				t.Errorf("%s, want %s: %+v", got.Verdict, tt.want, got.Findings)
+			}
+		})
 	}
 }
