@@ -98,6 +98,9 @@ func (e *evaluation) unmatched(p Platform, scan Scan) (reason, remedy string) {
 	case !db.Sample && e.now.Sub(db.Built) > time.Duration(report.MaxAge):
 		reason = fmt.Sprintf("the vulnerability database is from %s, older than the %s that the policy allows; run gatekeeper db update",
 			db.Built.UTC().Format(time.DateTime), report.MaxAge)
+	case !db.Sample && db.Built.After(e.now.Add(clockSkew)):
+		reason = fmt.Sprintf("the vulnerability database is from %s, in the future, so that nobody knows how old it is; run gatekeeper db update, and set the clocks",
+			db.Built.UTC().Format(time.DateTime))
 	case scan.OS == nil && slices.ContainsFunc(scan.Packages, isSystemPackage):
 		reason = "there are packages of a distribution, but /etc/os-release does not say of which, so that nothing can be matched"
 		remedy = "do not remove /etc/os-release from the image"

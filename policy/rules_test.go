@@ -148,14 +148,16 @@ func TestRulesOverVulnerabilitiesNeedAMatchedScan(t *testing.T) {
 		edit  edit
 		want  policy.Verdict
 	}{
-		"a current database":         {clean, built(time.Hour), policy.VerdictPromoted},
-		"as old as it may be":        {clean, built(48 * time.Hour), policy.VerdictPromoted},
-		"a second older":             {clean, built(48*time.Hour + time.Second), policy.VerdictError},
-		"as old as the policy says":  {clean + "vulnerabilities: {report: {maxAge: 72h}, deny: [{severity: critical}]}\n", built(72 * time.Hour), policy.VerdictPromoted},
-		"the sample":                 {clean, scanIs(func(s *policy.Scan) { s.Database.Sample = true }), policy.VerdictError},
-		"no database":                {clean, scanIs(func(s *policy.Scan) { s.Database = nil }), policy.VerdictError},
-		"packages of nobody knows":   {clean, scanIs(func(s *policy.Scan) { s.OS = nil }), policy.VerdictError},
-		"a system without a package": {clean, scanIs(func(s *policy.Scan) { s.Packages = nil }), policy.VerdictError},
+		"a current database":            {clean, built(time.Hour), policy.VerdictPromoted},
+		"as old as it may be":           {clean, built(48 * time.Hour), policy.VerdictPromoted},
+		"a second older":                {clean, built(48*time.Hour + time.Second), policy.VerdictError},
+		"as old as the policy says":     {clean + "vulnerabilities: {report: {maxAge: 72h}, deny: [{severity: critical}]}\n", built(72 * time.Hour), policy.VerdictPromoted},
+		"as far ahead as clocks may be": {clean, built(-5 * time.Minute), policy.VerdictPromoted},
+		"from the future":               {clean, built(-5*time.Minute - time.Second), policy.VerdictError},
+		"the sample":                    {clean, scanIs(func(s *policy.Scan) { s.Database.Sample = true }), policy.VerdictError},
+		"no database":                   {clean, scanIs(func(s *policy.Scan) { s.Database = nil }), policy.VerdictError},
+		"packages of nobody knows":      {clean, scanIs(func(s *policy.Scan) { s.OS = nil }), policy.VerdictError},
+		"a system without a package":    {clean, scanIs(func(s *policy.Scan) { s.Packages = nil }), policy.VerdictError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
