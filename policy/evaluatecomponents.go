@@ -39,12 +39,22 @@ func (e *evaluation) checkComponents() {
 // is none, or none that lists what is installed.
 func (e *evaluation) wholeCatalogue(check Check, p Platform) *Scan {
 	scan := e.scanOf(check, p)
-	if scan != nil && scan.OS != nil && len(scan.Packages) == 0 {
-		e.unknown(check, "", p.Name, "no package was found in an image of "+scan.OS.ID+"; its package database may have been removed",
-			"do not remove the package database (/var/lib/dpkg, /lib/apk/db, /var/lib/rpm) from the image")
+	if scan != nil && scan.emptied() != "" {
+		e.unknown(check, "", p.Name, scan.emptied(), keepPackages)
 		return nil
 	}
 	return scan
+}
+
+const keepPackages = "do not remove the package database (/var/lib/dpkg, /lib/apk/db, /var/lib/rpm) from the image"
+
+// emptied says why nobody knows what is installed: there is an operating system
+// without a single package. It is empty otherwise.
+func (s *Scan) emptied() string {
+	if s.OS == nil || len(s.Packages) > 0 {
+		return ""
+	}
+	return "no package was found in an image of " + s.OS.ID + "; its package database may have been removed"
 }
 
 func (e *evaluation) checkDenied(p Platform, c component, identities []identity) {

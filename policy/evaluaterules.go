@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 )
 
 func (e *evaluation) checkRules() {
@@ -71,6 +72,8 @@ func (e *evaluation) unanswerable(rule Rule, expr *expression, p Platform) bool 
 		e.unknown(CheckRules, rule.Name, p.Name, "the image was not scanned", operatorRemedy)
 	case e.foreignCatalogue(p) != "":
 		e.unknown(CheckRules, rule.Name, p.Name, e.foreignCatalogue(p), operatorRemedy)
+	case slices.Contains(expr.uses, "packages") && p.Scan.emptied() != "":
+		e.unknown(CheckRules, rule.Name, p.Name, p.Scan.emptied(), keepPackages)
 	case expr.needsVuln:
 		reason, remedy := e.unmatched(p, *p.Scan)
 		if reason != "" {

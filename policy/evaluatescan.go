@@ -104,9 +104,8 @@ func (e *evaluation) unmatched(p Platform, scan Scan) (reason, remedy string) {
 	case scan.OS == nil && slices.ContainsFunc(scan.Packages, isSystemPackage):
 		reason = "there are packages of a distribution, but /etc/os-release does not say of which, so that nothing can be matched"
 		remedy = "do not remove /etc/os-release from the image"
-	case scan.OS != nil && len(scan.Packages) == 0:
-		reason = "no package was found in an image of " + scan.OS.ID + "; its package database may have been removed"
-		remedy = "do not remove the package database (/var/lib/dpkg, /lib/apk/db, /var/lib/rpm) from the image"
+	case scan.emptied() != "":
+		reason, remedy = scan.emptied(), keepPackages
 	}
 	return reason, remedy
 }
@@ -341,7 +340,7 @@ func (e *evaluation) checkPackages() {
 		return
 	}
 	for _, p := range e.evidence.Image.Platforms {
-		scan := e.scanOf(CheckPackages, p)
+		scan := e.wholeCatalogue(CheckPackages, p)
 		if scan == nil {
 			continue
 		}

@@ -50,7 +50,7 @@ func (e *evaluation) checkVersions() {
 		return
 	}
 	for _, p := range e.evidence.Image.Platforms {
-		scan := e.scanOf(CheckVersions, p)
+		scan := e.wholeCatalogue(CheckVersions, p)
 		if scan == nil {
 			continue
 		}

@@ -110,7 +110,7 @@ func TestLists(t *testing.T) {
 		"no such version":      {within, []edit{lodash("latest")}, 0, "rejected fail malformed", []string{"cannot be compared"}},
 		"another type":         {within, []edit{withPackages(policy.Package{Type: "pypi", Name: "lodash", Version: "1"})}, 0, "promoted", nil},
 		"not on the list":      {within, []edit{withPackages(policy.Package{Type: "npm", Name: "other", Version: "1"})}, 0, "promoted", nil},
-		"nothing is installed": {within, []edit{func(_ keys, ev *policy.Evidence) { platform(ev).Scan.Packages = nil }}, 0, "promoted", nil},
+		"nothing is installed": {within, []edit{func(_ keys, ev *policy.Evidence) { platform(ev).Scan.Packages, platform(ev).Scan.OS = nil, nil }}, 0, "promoted", nil},
 		"not scanned":          {within, []edit{func(_ keys, ev *policy.Evidence) { platform(ev).Scan = nil }}, 0, "error error unavailable", nil},
 		"the scanner is down":  {within, []edit{problem(policy.PartScan, "linux/amd64")}, 0, "error error unavailable", nil},
 

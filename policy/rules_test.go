@@ -169,3 +169,24 @@ func TestRulesOverVulnerabilitiesNeedAMatchedScan(t *testing.T) {
 		})
 	}
 }
+
+// An image whose package database was taken away has no package that is too
+// old, nor one that must not be there: nobody knows.
+func TestWithoutItsPackagesNothingIsKnownOfAnImage(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	for name, rules := range map[string]string{
+		"a minimum version": openssl,
+		"a rule":            "rules: [{name: no-ssh, expression: '!packages.exists(p, p.name == \"openssh-server\")'}]\n",
+	} {
+		ev := k.good()
+		c := k.compile(t, rules)
+		if got := policy.Evaluate(c, ev, received()); got.Verdict != policy.VerdictPromoted {
+			t.Errorf("%s: %s: %+v", name, got.Verdict, got.Findings)
+		}
+		platform(ev).Scan.Packages = nil
+		if got := policy.Evaluate(c, ev, received()); got.Verdict != policy.VerdictError || !strings.Contains(got.Findings[0].Found, "package database") {
+			t.Errorf("%s without its packages: %s: %+v", name, got.Verdict, got.Findings)
+		}
+	}
+}
