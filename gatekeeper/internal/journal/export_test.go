@@ -163,6 +163,9 @@ func (j *Journal) Tidy(ctx context.Context) { j.tidy(ctx) }
 // Sweep gives pushes without a job a new one.
 func (j *Journal) Sweep(ctx context.Context) error { return j.sweep(ctx) }
 
+// Feed queues jobs for what the process remembers.
+func (j *Journal) Feed(ctx context.Context) error { return j.feedWaiting(ctx) }
+
 // Fence ends all work, as when the database is gone for long.
 func (j *Journal) Fence(ctx context.Context) { j.replica.fence(ctx) }
 

@@ -144,21 +144,23 @@ func (j *Journal) feedSome(ctx context.Context) (int, error) {
 func (j *Journal) queueNew(ctx context.Context, pushes []int64) error {
 	ctx, cancel := context.WithTimeout(ctx, feedTimeout)
 	defer cancel()
-	j.deps.Reached(stepQueue)
-	err := j.engine.inTx(ctx, func(tx db) error {
+	var still []int64
+	err := j.engine.inTx(ctx, func(tx db) (err error) {
 		// Evidence may have arrived, and another process may sweep.
 		table, args := j.engine.table(columns{pushes})
 		query := j.engine.skipLocked("SELECT p.id FROM pushes p WHERE p.id IN (SELECT column1 FROM "+table+") AND "+isNew+" ORDER BY p.id", "p")
-		still, err := numbers(ctx, tx, query, args)
-		if err != nil {
+		if still, err = numbers(ctx, tx, query, args); err != nil || len(still) == 0 {
 			return err
 		}
+		j.deps.Reached(stepQueue)
 		return j.queueByTurns(ctx, tx, still, priorityFresh)
 	})
 	if err != nil {
 		return fmt.Errorf("queue %d pushes: %w", len(pushes), err)
 	}
-	j.deps.Reached(stepQueued)
+	if len(still) > 0 {
+		j.deps.Reached(stepQueued)
+	}
 	return nil
 }
 

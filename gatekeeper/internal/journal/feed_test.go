@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/golden-gatekeeper/gatekeeper/notifications"
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -54,6 +56,33 @@ func TestOneJobForEachPush(t *testing.T) {
 			}
 			if after, err := j.JobOf(t.Context(), 1); err != nil || after != before {
 				t.Errorf("job %d, then %d, %v", before, after, err)
+			}
+		})
+	}
+}
+
+// The steps of queueing are reached once for each push: who finds that another
+// has queued its job does nothing.
+func TestOneQueueingForEachPush(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			steps, d := make(chan string, 100), deps(t)
+			d.Reached = func(step string) { steps <- step }
+			j := open(t, e.location(t), d)
+			t.Cleanup(func() { closeJournal(t, j) })
+			acceptQueued(t, j, pushOf("v1", digest("a")))
+			if err := j.Feed(t.Context()); err != nil { // it remembers the push
+				t.Fatal(err)
+			}
+			close(steps)
+			var reached []string
+			for step := range steps {
+				reached = append(reached, step)
+			}
+			if diff := cmp.Diff([]string{"accept", "accepted", "queue", "queued"}, reached); diff != "" {
+				t.Errorf("steps (-want +got):\n%s", diff)
 			}
 		})
 	}
