@@ -10,6 +10,7 @@ import (
 	apk "github.com/knqyf263/go-apk-version"
 	deb "github.com/knqyf263/go-deb-version"
 	rpm "github.com/knqyf263/go-rpm-version"
+	gosemver "golang.org/x/mod/semver"
 )
 
 // maxVersion bounds a version that is compared, in bytes.
@@ -38,7 +39,7 @@ func versionOrders() map[string]func(a, b string) (int, error) {
 		"rpm":      ordered(parseRPM, func(a, b rpm.Version) int { return a.Compare(b) }),
 		"apk":      ordered(parseAPK, func(a, b apk.Version) int { return a.Compare(b) }),
 		"npm":      semantic,
-		"golang":   ordered(parseGolang, func(a, b *semver.Version) int { return a.Compare(b) }),
+		"golang":   ordered(parseGolang, gosemver.Compare),
 		"cargo":    semantic,
 		"hex":      semantic,
 		"pypi":     ordered(pep440.Parse, func(a, b pep440.Version) int { return a.Compare(b) }),

@@ -23,12 +23,37 @@ func parseGem(v string) (gemVersion, error) {
 	if !gemForm.MatchString(v) {
 		return nil, errors.New("no version of RubyGems")
 	}
-	segments := gemSegment.FindAllString(strings.ReplaceAll(v, "-", ".pre."), -1)
+	segments := withoutPre(gemSegment.FindAllString(withoutDashes(v), -1))
 	word := 0
 	for word < len(segments) && isDigits(segments[word]) {
 		word++
 	}
 	return append(withoutZeros(segments[:word:word]), withoutZeros(segments[word:])...), nil
+}
+
+// withoutDashes writes what follows a dash, as semantic versions have it, as a
+// pre-release of RubyGems: 1.0-beta.1 is 1.0.beta.1, and 1.0-1 is 1.0.pre.1.
+func withoutDashes(v string) string {
+	parts := strings.Split(v, "-")
+	for i, part := range parts[1:] {
+		first, _, _ := strings.Cut(part, ".")
+		if first == "" || isDigits(first) {
+			parts[i+1] = "pre." + part
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+// withoutPre leaves out each pre that a word follows: it is what releases of
+// RubyGems before 2026 made of a dash.
+func withoutPre(segments []string) []string {
+	var left []string
+	for i, s := range segments {
+		if s != "pre" || i+1 == len(segments) || isDigits(segments[i+1]) {
+			left = append(left, s)
+		}
+	}
+	return left
 }
 
 // withoutZeros leaves out the zeros at the end.
