@@ -1,7 +1,9 @@
 package sigstore
 
 import (
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"testing"
 
 	"github.com/golden-gatekeeper/gatekeeper/test/harness"
@@ -29,21 +31,26 @@ func startRekorV2(tb testing.TB) *transparencyLog {
 	return key.log("http://" + addr)
 }
 
-// freePorts returns ports of 127.0.0.1 that nobody listens on. Rekor v2 refuses
-// to choose its own; somebody else may be faster, but the system hands out
-// ports in turn.
+// The ports that are nobody's by default: systems hand out higher ones to
+// whoever asks for any, and lower ones are those of well-known services.
+const firstPort, lastPort = 20_000, 32_000
+
+// freePorts returns ports of 127.0.0.1 that nobody listens on, and that nobody
+// is given who asks for any: Rekor v2 refuses to choose its own.
 func freePorts(tb testing.TB, count int) []string {
 	tb.Helper()
-	ports := make([]string, count)
-	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed on return
+	ports := make([]string, 0, count)
+	for range lastPort - firstPort {
+		port := strconv.Itoa(firstPort + rand.IntN(lastPort-firstPort))
+		listener, err := net.Listen("tcp", "127.0.0.1:"+port) //nolint:noctx // closed on return
 		if err != nil {
-			tb.Fatalf("find a free port: %v", err)
+			continue // somebody has it
 		}
 		defer func() { _ = listener.Close() }()
-		if _, ports[i], err = net.SplitHostPort(listener.Addr().String()); err != nil {
-			tb.Fatalf("find a free port: %v", err)
+		if ports = append(ports, port); len(ports) == count {
+			return ports
 		}
 	}
-	return ports
+	tb.Fatalf("no free port from %d to %d", firstPort, lastPort)
+	return nil
 }
