@@ -16,7 +16,7 @@ const decisions = "testdata/decisions"
 
 // minimumCases is how large the table is at least, so that a part of it that is
 // not found is missed.
-const minimumCases = 724
+const minimumCases = 870
 
 // answer is what a check can say, beside nothing.
 type answer struct {
@@ -43,9 +43,20 @@ func answers() map[policy.Check]map[policy.Outcome][]policy.Reason {
 			waits: {policy.ReasonAbsent}, unknown: unavailable,
 		},
 		policy.CheckVulnerabilities: {
-			fail: {policy.ReasonDenied}, unknown: unavailable, informs: {policy.ReasonExcepted, policy.ReasonGrace},
+			fail: {
+				policy.ReasonDenied, policy.ReasonAbsent, policy.ReasonWrongSigner, policy.ReasonInvalid, policy.ReasonMalformed, policy.ReasonTooOld,
+			},
+			waits: {policy.ReasonAbsent, policy.ReasonTooOld}, unknown: unavailable,
+			informs: {
+				policy.ReasonExcepted, policy.ReasonGrace, policy.ReasonDisagreement, policy.ReasonAbsent, policy.ReasonInvalid, policy.ReasonMalformed,
+			},
 		},
-		policy.CheckMaxAge: {fail: {policy.ReasonAbsent, policy.ReasonUnrecognised, policy.ReasonInvalid, policy.ReasonTooOld}},
+		policy.CheckMaxAge: {
+			fail: {
+				policy.ReasonAbsent, policy.ReasonUnrecognised, policy.ReasonInvalid, policy.ReasonTooOld, policy.ReasonWrongSigner, policy.ReasonMalformed,
+			},
+			waits: {policy.ReasonAbsent}, unknown: unavailable,
+		},
 		policy.CheckOperatingSystems: {
 			fail: {policy.ReasonDenied, policy.ReasonUnrecognised, policy.ReasonEndOfLife}, unknown: unavailable,
 		},
