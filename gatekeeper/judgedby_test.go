@@ -17,7 +17,7 @@ func TestWhatAPushIsJudgedBy(t *testing.T) {
 	other := strings.NewReplacer("services", "other", "team-*/**", "team-a/**").Replace(enforce)
 	elsewhere := strings.NewReplacer("services", "elsewhere", "team-*/**", "infra/**").Replace(enforce)
 	judgedBy := func(w *world, repository string) string {
-		return gatekeeper.JudgedBy(policy.NewSet(w.policies), "staging", repository, "v1", func(name string) (string, error) { return w.Fingerprint(t.Context(), name) })
+		return gatekeeper.JudgedBy(policy.NewSet(w.policies), "staging", repository, "v1", w.now, func(name string) (string, error) { return w.Fingerprint(t.Context(), name) })
 	}
 	w := newWorld(t, enforce, other)
 	by, none := judgedBy(w, "team-a/app"), judgedBy(w, "infra/app")
@@ -70,7 +70,7 @@ func TestATrustRootIsPartOfWhatAPushIsJudgedBy(t *testing.T) {
 func TestProgressSaysWhatAPushWasJudgedBy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	by := gatekeeper.JudgedBy(policy.NewSet(w.policies), "staging", "team-a/app", "v1", nil)
+	by := gatekeeper.JudgedBy(policy.NewSet(w.policies), "staging", "team-a/app", "v1", w.now, nil)
 	for _, tt := range []struct {
 		name    string
 		prepare func() gatekeeper.Push
@@ -85,7 +85,7 @@ func TestProgressSaysWhatAPushWasJudgedBy(t *testing.T) {
 		}, policy.VerdictError, by},
 		{
 			"no policy", func() gatekeeper.Push { return w.push("infra/app", "v1", "a") }, policy.VerdictRejected,
-			gatekeeper.JudgedBy(policy.NewSet(nil), "", "", "", nil),
+			gatekeeper.JudgedBy(policy.NewSet(nil), "", "", "", w.now, nil),
 		},
 		{"overtaken", func() gatekeeper.Push {
 			older := w.push("team-a/app", "v4", "d")

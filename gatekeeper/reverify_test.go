@@ -55,7 +55,7 @@ func TestAGoldenPushIsJudgedAgainWithoutEffect(t *testing.T) {
 			tt.change(w)
 			golden, copied, history, attested := maps.Clone(w.golden), maps.Clone(w.copied), len(w.history), maps.Clone(w.attested)
 			w.decisions[0].Golden = w.decisions[0].Golden[:1] // even when part of it is not on record
-			want := gatekeeper.Progress{Verdict: policy.VerdictPromoted, JudgedBy: gatekeeper.JudgedBy(policy.NewSet(w.policies), p.Source, p.Repository, p.Tag, nil)}
+			want := gatekeeper.Progress{Verdict: policy.VerdictPromoted, JudgedBy: gatekeeper.JudgedBy(policy.NewSet(w.policies), p.Source, p.Repository, p.Tag, w.now, nil)}
 			for range 2 {
 				if got := w.process(p); got != want {
 					t.Errorf("%+v, want %+v", got, want)

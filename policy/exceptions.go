@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // exceptionKeyBytes is how much of a hash tells exceptions of one policy apart.
@@ -83,15 +84,24 @@ func (c *Compiled) exceptionsFor(repository string) []GrantedException {
 	return all
 }
 
-// FingerprintFor names what the policy says about images of a repository: it is
-// the same while only exceptions for other repositories change.
-func (c *Compiled) FingerprintFor(repository string) string {
+// FingerprintFor names what the policy says about images of a repository at a
+// moment: it is the same while only exceptions for other repositories change. An
+// exception that ended says nothing any more, so that the name is another then.
+func (c *Compiled) FingerprintFor(repository string, now time.Time) string {
 	var parts []string
 	for _, x := range c.exceptionsFor(repository) {
+		if !now.Before(x.Expires.Time) {
+			continue
+		}
 		parts = append(parts, fmt.Sprintf("%q", []string{
 			x.List, x.ID, x.Package, strings.Join(slices.Sorted(slices.Values(x.Repositories)), "\n"),
 			x.Expires.String(), x.Owner, x.Reason, x.Ticket,
 		}))
+	}
+	for _, at := range c.turns() {
+		if !now.Before(at) {
+			parts = append(parts, "since "+at.UTC().Format(time.RFC3339Nano))
+		}
 	}
 	if len(parts) == 0 {
 		return c.withoutExceptions
@@ -99,6 +109,40 @@ func (c *Compiled) FingerprintFor(repository string) string {
 	slices.Sort(parts)
 	sum := sha256.Sum256([]byte(c.withoutExceptions + strings.Join(slices.Compact(parts), "\n")))
 	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// turns are the moments from which the policy says something else about images
+// of any repository: licences that are excused no more, and versions that are
+// refused from then on.
+func (c *Compiled) turns() []time.Time {
+	var all []time.Time
+	if l := c.policy.Spec.Licenses; l != nil {
+		for _, x := range l.Exceptions {
+			all = append(all, x.Expires.Time)
+		}
+	}
+	for _, list := range c.lists.Versions {
+		for _, r := range list {
+			all = append(all, r.Since.Time)
+		}
+	}
+	return slices.DeleteFunc(all, time.Time.IsZero)
+}
+
+// Turned counts the moments that have passed from which the policy says
+// something else than before, without a change of its text: ends of exceptions,
+// and days from which versions are refused.
+func (c *Compiled) Turned(now time.Time) (n int) {
+	moments := c.turns()
+	for _, x := range c.exceptions {
+		moments = append(moments, x.Expires.Time)
+	}
+	for _, at := range moments {
+		if !now.Before(at) {
+			n++
+		}
+	}
+	return n
 }
 
 // fingerprints names the policy as a whole, and without its exceptions.

@@ -241,7 +241,7 @@ func TestAListIsPartOfTheFingerprint(t *testing.T) {
 				t.Errorf("changed: %v", changed)
 			}
 			for repository, want := range map[string]bool{"team-a/app": tt.concernsA, "team-b/app": tt.concernsB, "team-c/app": tt.concernsC} {
-				if concerns := now.FingerprintFor(repository) != was.FingerprintFor(repository); concerns != want {
+				if concerns := now.FingerprintFor(repository, received()) != was.FingerprintFor(repository, received()); concerns != want {
 					t.Errorf("concerns %s: %v", repository, concerns)
 				}
 			}
@@ -249,8 +249,51 @@ func TestAListIsPartOfTheFingerprint(t *testing.T) {
 	}
 	// A list that a policy does not name is none of its business.
 	plain := withLists(t, critical)
-	if beside := withLists(t, critical, waivers, recommended); beside.Fingerprint() != plain.Fingerprint() || beside.FingerprintFor("team-a/app") != plain.Fingerprint() {
+	if beside := withLists(t, critical, waivers, recommended); beside.Fingerprint() != plain.Fingerprint() || beside.FingerprintFor("team-a/app", received()) != plain.Fingerprint() {
 		t.Error("a list nobody names changes the policy")
+	}
+}
+
+// With an exception's last day, and with the day from which a version is
+// refused, the policy is another for those whom that concerns.
+func TestAFingerprintTurnsWithTime(t *testing.T) {
+	t.Parallel()
+	day := func(date string) time.Time {
+		at, err := time.Parse(time.DateOnly, date)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	const (
+		exceptions = "vulnerabilities: {deny: [{severity: critical}], exceptionLists: [waivers]}\n"
+		licensed   = "licenses: {deny: [GPL-3.0-only], exceptions: [{packages: [\"pkg:npm/x\"], expires: 2026-11-30, owner: o, reason: r}]}\n"
+	)
+	for name, tt := range map[string]struct {
+		policy   *policy.Compiled
+		turns    time.Time
+		concerns []string
+	}{
+		"an exception":               {withLists(t, exceptions, waivers, recommended), day("2026-12-01"), []string{"team-a/app"}},
+		"an exception for a licence": {withLists(t, licensed), day("2026-12-01"), []string{"team-a/app", "team-b/app"}},
+		"a recommended version":      {withLists(t, within, recommended), day("2026-12-01"), []string{"team-a/app", "team-b/app"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before, then := tt.turns.Add(-time.Second), tt.turns
+			for _, repository := range []string{"team-a/app", "team-b/app"} {
+				was := tt.policy.FingerprintFor(repository, received())
+				if tt.policy.FingerprintFor(repository, before) != was {
+					t.Errorf("%s: another one a second before", repository)
+				}
+				if turned := tt.policy.FingerprintFor(repository, then) != was; turned != slices.Contains(tt.concerns, repository) {
+					t.Errorf("%s: turned %t", repository, turned)
+				}
+			}
+			if was, is := tt.policy.Turned(before), tt.policy.Turned(then); is != was+1 {
+				t.Errorf("%d moments have passed, then %d", was, is)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/gatekeeper/internal/policyset"
 )
@@ -53,6 +54,8 @@ func TestAChangedListComesIntoForce(t *testing.T) {
 		"an exception of team-b was revoked": {func(w *world) {
 			w.write("lists/waivers.yaml", waivers[:strings.Index(waivers, "    - {id: CVE-2")])
 		}, true, false},
+		"an exception has a second left": {func(w *world) { w.now = time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC) }, false, false},
+		"an exception ended":             {func(w *world) { w.now = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC) }, false, true},
 		"another version is recommended": {func(w *world) {
 			w.write("lists/platform.yaml", strings.Replace(platform, "4.21.2", "4.21.3", 1))
 		}, true, true},

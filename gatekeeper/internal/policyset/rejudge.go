@@ -59,32 +59,34 @@ func named(policies []*policy.Compiled) []string {
 // state is what all pushes are judged by.
 type state struct {
 	policies map[string]string // fingerprints, by name
+	turned   map[string]int    // how much of each has come by time alone
 	roots    trustRoots
 }
 
 func (s *state) equal(other *state) bool {
-	return other != nil && maps.Equal(s.policies, other.policies) && maps.Equal(s.roots, other.roots)
+	return other != nil && maps.Equal(s.policies, other.policies) && maps.Equal(s.turned, other.turned) && maps.Equal(s.roots, other.roots)
 }
 
 // rejudge has the pushes judged again that a change concerns. It is done at the
 // start too, for what changed while the service was away, and again later when
-// it did not succeed.
+// it did not succeed. An exception that ends is a change.
 func (w *Watcher) rejudge(ctx context.Context, roots trustRoots) {
 	policies := w.Set.InForce()
-	now := &state{policies: map[string]string{}, roots: roots}
+	now := w.Now()
+	next := &state{policies: map[string]string{}, turned: map[string]int{}, roots: roots}
 	for _, p := range policies.All() {
-		now.policies[p.Name()] = p.Fingerprint()
+		next.policies[p.Name()], next.turned[p.Name()] = p.Fingerprint(), p.Turned(now)
 	}
-	if w.Rejudger == nil || now.equal(w.told) {
+	if w.Rejudger == nil || next.equal(w.told) {
 		return
 	}
 	woken, err := w.Rejudger.Rejudge(ctx, func(source, repository, tag string) string {
-		return gatekeeper.JudgedBy(policies, source, repository, tag, roots.fingerprint)
+		return gatekeeper.JudgedBy(policies, source, repository, tag, now, roots.fingerprint)
 	})
 	if err != nil {
 		w.Log.ErrorContext(ctx, "pushes could not be woken after a change of policies or trust roots: it is tried again", slog.Any("error", err))
 		return
 	}
-	w.told = now
+	w.told = next
 	w.Log.InfoContext(ctx, "pushes that were judged by other policies, keys or trust roots are judged again", slog.Int("woken", woken))
 }

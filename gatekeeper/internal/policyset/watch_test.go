@@ -52,7 +52,7 @@ func TestAChangeComesIntoForceAndJudgesAgain(t *testing.T) {
 				t.Errorf("judged again: %v", w.rejudged)
 			}
 			if by := w.rejudged[len(w.rejudged)-1]; (by != w.rejudged[0]) != tt.judges || by == "" ||
-				by != gatekeeper.JudgedBy(w.set.InForce(), "staging", "team-a/app", "v1", func(string) (string, error) { return "one", nil }) {
+				by != gatekeeper.JudgedBy(w.set.InForce(), "staging", "team-a/app", "v1", w.now, func(string) (string, error) { return "one", nil }) {
 				t.Errorf("judged by %v", w.rejudged)
 			}
 			if w.failed || w.logged("ERROR") > 0 {
