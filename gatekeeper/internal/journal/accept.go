@@ -113,6 +113,16 @@ func (j *Journal) commit(batch []commit) {
 func (j *Journal) commitTogether(batch []commit) (receipts []notifications.Receipt, queued []int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("storage did not commit them within %s: %w", commitTimeout, err)
+		}
+	}()
+	if len(batch) == 1 && len(batch[0].pushes) == 1 {
+		if id, err := j.takeFirst(ctx, batch[0].pushes[0]); err != nil || id != 0 {
+			return []notifications.Receipt{{Accepted: 1}}, []int64{id}, err
+		}
+	}
 	err = j.engine.intakeTx(ctx, func(tx db) error {
 		in := &intake{journal: j, tx: tx}
 		for _, c := range batch {
@@ -122,9 +132,6 @@ func (j *Journal) commitTogether(batch []commit) (receipts []notifications.Recei
 		queued = in.queued
 		return err
 	})
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("storage did not commit them within %s: %w", commitTimeout, err)
-	}
 	return receipts, queued, err
 }
 

@@ -42,6 +42,9 @@ type engine interface {
 	// their numbers in the same order. last says that nothing but the commit
 	// comes after it.
 	insert(ctx context.Context, tx db, into string, rows columns, last bool) ([]int64, error)
+	// insertIf adds one row where a condition on it, v, holds, in an intakeTx
+	// of its own. It returns its number; zero when the condition does not hold.
+	insertIf(ctx context.Context, into string, rows columns, condition string) (id int64, err error)
 	// table makes a table of columns, named v, for the FROM of a query.
 	table(c columns) (sql string, args []any)
 	// place gives jobs their ranks, and pushes their jobs.
@@ -117,6 +120,20 @@ func migrationsOf(engine string) ([]migration, error) {
 // tooNew says that a newer version of the product changed the tables.
 func tooNew(have, known int) error {
 	return fmt.Errorf("it was written by a newer version (schema %d, this one knows %d); start that version again", have, known)
+}
+
+// selected is the query of insertIf.
+func selected(into string, rows int, table, condition string) string {
+	return "INSERT INTO " + into + " SELECT " + strings.Join(columnNames(rows), ", ") + " FROM " + table + " WHERE " + condition
+}
+
+// columnNames are the names of a table's columns, see engine.table.
+func columnNames(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = "column" + strconv.Itoa(i+1)
+	}
+	return names
 }
 
 // valuesOf writes n placeholders of a form, as in (?, ?), (?, ?).

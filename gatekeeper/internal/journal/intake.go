@@ -232,8 +232,11 @@ func (in *intake) store(ctx context.Context) error {
 	return in.wakeSubjects(ctx)
 }
 
-// insert writes the pushes, and returns their numbers in the same order.
-func (in *intake) insert(ctx context.Context, last bool) ([]int64, error) {
+// acceptedColumns are the columns of pushes that are stored of a new one.
+const acceptedColumns = "pushes (source, repository, tag, digest, media_type, actor, event_id, received_at, state, order_at)"
+
+// asRows are the pushes as acceptedColumns has them.
+func (in *intake) asRows() columns {
 	n := len(in.fresh)
 	orderAt, receivedAt := make([]int64, n), make([]int64, n)
 	source, repository, tag, digest := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -247,8 +250,13 @@ func (in *intake) insert(ctx context.Context, last bool) ([]int64, error) {
 		}
 		orderAt[i], receivedAt[i] = f.orderAt, in.now.UnixNano()
 	}
-	ids, err := in.journal.engine.insert(ctx, in.tx, "pushes (source, repository, tag, digest, media_type, actor, event_id, received_at, state, order_at)",
-		columns{source, repository, tag, digest, mediaType, actor, event, receivedAt, state, orderAt}, last)
+	return columns{source, repository, tag, digest, mediaType, actor, event, receivedAt, state, orderAt}
+}
+
+// insert writes the pushes, and returns their numbers in the same order.
+func (in *intake) insert(ctx context.Context, last bool) ([]int64, error) {
+	n := len(in.fresh)
+	ids, err := in.journal.engine.insert(ctx, in.tx, acceptedColumns, in.asRows(), last)
 	if err != nil {
 		return nil, fmt.Errorf("store %d pushes: %w", n, err)
 	}
@@ -256,6 +264,26 @@ func (in *intake) insert(ctx context.Context, last bool) ([]int64, error) {
 		return nil, fmt.Errorf("store %d pushes: %d have numbers", n, len(ids))
 	}
 	return ids, nil
+}
+
+// unknown is a condition on a new push v, in the order of acceptedColumns: there is
+// none of its tag, and none under its event.
+const unknown = `NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = v.column1 AND q.repository = v.column2 AND q.tag = v.column3)
+	AND NOT EXISTS (SELECT 1 FROM pushes e WHERE e.source = v.column1 AND e.event_id = v.column7 AND e.event_id <> '')`
+
+// takeFirst stores the first push of a tag, which nothing follows from, in one
+// go: that is what most are, and what reports one waits for nothing else. It
+// returns zero when the push is another one, and has to be looked into.
+func (j *Journal) takeFirst(ctx context.Context, p notifications.Push) (id int64, err error) {
+	if _, isEvidence := subjectTag(p.Tag); isEvidence || p.Tag == "" {
+		return 0, nil
+	}
+	in := &intake{journal: j, now: j.deps.Now()}
+	in.fresh = []freshPush{{push: p, orderAt: in.orderAt(p, newestPush{})}}
+	if id, err = j.engine.insertIf(ctx, acceptedColumns, in.asRows(), unknown); err != nil {
+		return 0, fmt.Errorf("store a push: %w", err)
+	}
+	return id, nil
 }
 
 // hurryOvertaken has the older pushes of the tags that still wait look again,

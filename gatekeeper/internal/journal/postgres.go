@@ -313,11 +313,7 @@ func (p *postgres) table(c columns) (string, []any) {
 
 // insert implements engine.
 func (p *postgres) insert(ctx context.Context, tx db, into string, rows columns, last bool) ([]int64, error) {
-	names := make([]string, len(rows))
-	for i := range rows {
-		names[i] = "column" + strconv.Itoa(i+1)
-	}
-	order := ""
+	names, order := columnNames(len(rows)), ""
 	if n := length(rows[0]); n > 1 {
 		at := make([]int64, n)
 		for i := range at {
@@ -337,6 +333,20 @@ func (p *postgres) insert(ctx context.Context, tx db, into string, rows columns,
 	}
 	slices.Sort(ids) // numbers are given in order, and may be returned in any
 	return ids, err
+}
+
+// insertIf implements engine, in one round trip.
+func (p *postgres) insertIf(ctx context.Context, into string, rows columns, condition string) (id int64, err error) {
+	table, args := p.table(rows)
+	err = p.intakeTx(ctx, func(tx db) error {
+		own, ok := tx.(*pgIntake)
+		if !ok {
+			return errForeignTx
+		}
+		id = 0
+		return own.finally(ctx, selected(into, len(rows), table, condition)+" RETURNING id", args, func(r row) error { return r.Scan(&id) })
+	})
+	return id, err
 }
 
 // place implements engine, in one round trip.

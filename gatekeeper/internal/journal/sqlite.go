@@ -166,6 +166,20 @@ func (s *sqlite) insert(ctx context.Context, tx db, into string, rows columns, _
 	return ids, nil
 }
 
+// insertIf implements engine. A statement by itself is a transaction.
+func (s *sqlite) insertIf(ctx context.Context, into string, rows columns, condition string) (id int64, err error) {
+	defer func() { err = explainFile(s.path, err) }()
+	table, args := s.table(rows)
+	result, err := s.write.ExecContext(ctx, selected(into, len(rows), table, condition), args...)
+	if err != nil {
+		return 0, err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return 0, err
+	}
+	return result.LastInsertId()
+}
+
 func (s *sqlite) table(c columns) (string, []any) {
 	if length(c[0]) == 1 {
 		return c.single("")
