@@ -162,7 +162,8 @@ func (e *evaluation) checkVulnerability(p Platform, v stated) (f Finding, about 
 	return f, true
 }
 
-// checkCount counts what counts, each vulnerability once.
+// checkCount counts what counts, each vulnerability once. While nobody knows what
+// VEX states, any part of it may be excused.
 func (e *evaluation) checkCount(p Platform, i int, c Count, all []stated) {
 	counted, named := map[string]bool{}, map[string]bool{}
 	for _, v := range all { // the scanner's first
@@ -175,7 +176,11 @@ func (e *evaluation) checkCount(p Platform, i int, c Count, all []stated) {
 			named[name] = true
 		}
 	}
-	if !c.Deny.holds(len(counted)) {
+	why, least := e.vexUnknown(), len(counted)
+	if why != "" {
+		least = 0
+	}
+	if !c.Deny.holdsWithin(least, len(counted)) {
 		return
 	}
 	f := Finding{
@@ -184,7 +189,7 @@ func (e *evaluation) checkCount(p Platform, i int, c Count, all []stated) {
 		Expected: c.Deny.otherwise(),
 		Remedy:   "upgrade what has a fix and build again; gatekeeper check -o json lists all",
 	}
-	if why := e.vexUnknown(); why != "" {
+	if why != "" {
 		f.Outcome, f.Reason, f.Remedy = OutcomeError, ReasonUnavailable, operatorRemedy
 		f.Found += "; whether VEX statements excuse some is not known: " + why
 	}

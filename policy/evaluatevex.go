@@ -195,5 +195,5 @@ func (e *evaluation) excuses(p Platform, v stated) bool {
 		return true
 	}
 	statement, said := e.statementAbout(p, v)
-	return said && statement.excused
+	return said && statement.excused && e.vexUnknown() == ""
 }

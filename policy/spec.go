@@ -242,6 +242,17 @@ func (t Threshold) holds(n int) bool {
 	return n < t.limit
 }
 
+// holdsWithin says whether one of the numbers from least to most is as the
+// comparison says.
+func (t Threshold) holdsWithin(least, most int) bool {
+	for n := least; n <= most; n++ {
+		if t.holds(n) {
+			return true
+		}
+	}
+	return false
+}
+
 // Exception excuses one vulnerability for a while.
 type Exception struct {
 	ID           string   `yaml:"id" json:"id"`                               // or one of its aliases

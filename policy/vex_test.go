@@ -135,6 +135,9 @@ func TestVEXDecides(t *testing.T) {
 		{"nobody knows, and an exception excuses it", security(deniesFixed, excuse("CVE-1", "")), all(cve(nil), problem(policy.PartSignatures, "")), 0, yes, excepted, "excused by sec@acme.example"},
 		{"not counted", security(`counts: [{deny: "> 0"}]`), all(cve(nil), states(notAffected("CVE-1", 0))), 0, yes, "", ""},
 		{"counted, as nobody knows", security(`counts: [{deny: "> 0"}]`), all(cve(nil), problem(policy.PartSignatures, "")), 0, unknown, policy.ReasonUnavailable, "VEX statements excuse some"},
+		{"counted, as nobody knows what else was stated", security(`counts: [{deny: "> 0"}]`), all(cve(nil), states(notAffected("CVE-1", 0)), problem(policy.PartSignatures, "")), 0, unknown, policy.ReasonUnavailable, "VEX statements excuse some"},
+		{"counted, and fewer would be refused", security(`counts: [{deny: "< 1"}]`), all(cve(nil), problem(policy.PartSignatures, "")), 0, unknown, policy.ReasonUnavailable, "VEX statements excuse some"},
+		{"counted, and whatever is excused, it is not too many", security(`counts: [{deny: "> 1"}]`), all(cve(nil), problem(policy.PartSignatures, "")), 0, yes, "", ""},
 		{"of a report", security(reported, deniesFixed), all(noScan, reports(grype(0, openCritical)), states(notAffected("CVE-9", 0))), 0, yes, excepted, "CVE-9"},
 		{"of a report that names no package", security(reported, deniesFixed), all(noScan, listed("CVE-9"), states(says("CVE-9", "fixed", "", in("pkg:deb/debian/curl"), 0))), 0, no, denied, "CVE-9"},
 	})
