@@ -166,6 +166,21 @@ func (j *Journal) Sweep(ctx context.Context) error { return j.sweep(ctx) }
 // Feed queues jobs for what the process remembers.
 func (j *Journal) Feed(ctx context.Context) error { return j.feedWaiting(ctx) }
 
+// Rerelease puts on record that each image that is golden became so n times more,
+// as images with the same layers and other digests.
+func (j *Journal) Rerelease(ctx context.Context, n int) error {
+	return j.engine.inTx(ctx, func(tx db) error {
+		const times = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO "
+		return joined(
+			tx.exec(ctx, times+`golden_layers (registry, repository, digest, manifest, layers, digest_chain, diff_chain, source, claims)
+				SELECT registry, repository, digest || '-' || i, manifest || '-' || i, layers, digest_chain, diff_chain, source, claims FROM golden_layers, n`, n),
+			tx.exec(ctx, times+`golden (decision_id, registry, repository, tag, digest, push_id, at, in_lineage)
+				SELECT decision_id, registry, repository, tag || '-' || i, digest || '-' || i, push_id, at + i, 1 FROM golden, n`, n),
+			tx.exec(ctx, times+`golden_releases (registry, repository, channel, digest, place, at)
+				SELECT registry, repository, channel, digest || '-' || i, place + i, at + i FROM golden_releases, n WHERE channel = ''`, n))
+	})
+}
+
 // Fence ends all work, as when the database is gone for long.
 func (j *Journal) Fence(ctx context.Context) { j.replica.fence(ctx) }
 

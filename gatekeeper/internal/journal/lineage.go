@@ -15,7 +15,7 @@ import (
 
 // The limits of a lineage.
 const (
-	maxSameLayers   = 5000 // golden images whose layers an image begins with
+	maxSameLayers   = 5000 // golden images whose layers an image begins with, the newest of each kind
 	maxBasePlaces   = 100  // repositories that they are in
 	maxSameReleases = 20   // of one repository with the same layers, the newest
 	maxBaseTags     = 20   // that are listed of one
@@ -47,7 +47,7 @@ func (r *Reader) Lineage(ctx context.Context, q gatekeeper.BaseQuery) (policy.Li
 
 func lineage(ctx context.Context, on db, q gatekeeper.BaseQuery) (policy.Lineage, error) {
 	l := policy.Lineage{Bases: []policy.Base{}}
-	found, err := beginnings(ctx, on, q.Layers)
+	found, err := beginnings(ctx, on, q)
 	if err != nil {
 		return l, fmt.Errorf("look for golden images with the same layers: %w", err)
 	}
@@ -66,19 +66,20 @@ func lineage(ctx context.Context, on db, q gatekeeper.BaseQuery) (policy.Lineage
 	return l, err
 }
 
-// beginnings finds the golden images whose layers an image begins with.
-func beginnings(ctx context.Context, on db, layers gatekeeper.LayerChains) ([]policy.Base, error) {
+// beginnings finds the golden images whose layers an image begins with: of those
+// in one repository with the same layers the newest, and those that are claimed.
+func beginnings(ctx context.Context, on db, q gatekeeper.BaseQuery) ([]policy.Base, error) {
 	var found []policy.Base
 	known := map[[4]string]bool{}
 	for _, by := range []struct {
 		proof  policy.Proof
 		column string
 		chains []string
-	}{{policy.ProofDigests, "digest_chain", layers.Digests}, {policy.ProofDiffIDs, "diff_chain", layers.DiffIDs}} {
+	}{{policy.ProofDigests, "digest_chain", q.Layers.Digests}, {policy.ProofDiffIDs, "diff_chain", q.Layers.DiffIDs}} {
 		if len(by.chains) == 0 {
 			continue
 		}
-		same, err := sameLayers(ctx, on, "l."+by.column+" IN ("+valuesOf("?", len(by.chains))+")", texts(by.chains))
+		same, err := sameLayers(ctx, on, "l."+by.column+" IN ("+valuesOf("?", len(by.chains))+")", texts(by.chains), q.Claimed...)
 		if err != nil {
 			return nil, err
 		}
@@ -115,13 +116,23 @@ type layered struct {
 	digestChain, diffChain string
 }
 
-// sameLayers reads platforms of golden images l for which a condition holds.
-func sameLayers(ctx context.Context, on db, where string, args []any) ([]layered, error) {
+// sameLayers reads platforms of golden images l for which a condition holds: of
+// those in one repository with as many layers the newest, since an image may
+// become golden under another digest with each commit, and the claimed ones.
+func sameLayers(ctx context.Context, on db, where string, args []any, claimed ...string) ([]layered, error) {
+	also := ""
+	args = append(slices.Clip(args), maxSameReleases)
+	if len(claimed) > 0 {
+		these := " IN (" + valuesOf("?", len(claimed)) + ")"
+		also, args = " OR digest"+these+" OR manifest"+these, append(args, append(texts(claimed), texts(claimed)...)...)
+	}
 	var same []layered
 	err := on.each(ctx, `
-		SELECT l.registry, l.repository, l.digest, l.manifest, l.layers, l.digest_chain, l.diff_chain, l.source, l.claims, r.at
-		FROM golden_layers l JOIN golden_releases r ON r.registry = l.registry AND r.repository = l.repository AND r.channel = '' AND r.digest = l.digest
-		WHERE `+where+" LIMIT ?", append(args, maxSameLayers+1), func(r row) error {
+		SELECT registry, repository, digest, manifest, layers, digest_chain, diff_chain, source, claims, at FROM (
+		  SELECT l.registry, l.repository, l.digest, l.manifest, l.layers, l.digest_chain, l.diff_chain, l.source, l.claims, r.at,
+		    row_number() OVER (PARTITION BY l.registry, l.repository, l.layers ORDER BY r.place DESC, l.manifest) AS place
+		  FROM golden_layers l JOIN golden_releases r ON r.registry = l.registry AND r.repository = l.repository AND r.channel = '' AND r.digest = l.digest
+		  WHERE `+where+") AS same WHERE place <= ?"+also+" LIMIT ?", append(args, maxSameLayers+1), func(r row) error {
 		var s layered
 		var claims string
 		var at int64

@@ -357,3 +357,32 @@ func TestBasesAreKept(t *testing.T) {
 		})
 	}
 }
+
+// However often an image became golden under other digests, as where each
+// commit has a label of its own, the newest of them is found, and the one that
+// an image names.
+func TestAnImageThatBecameGoldenOften(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := e.openNew(t)
+			base := layered("", "a")
+			first := promote(t, j, release{repository: "base/debian", tag: "1", platforms: []policy.Platform{base}})
+			const times = 6000
+			if err := j.Rerelease(t.Context(), times); err != nil {
+				t.Fatal(err)
+			}
+			image := layered("", "a", "x")
+			l := lineageOf(t, j, image, first.Digest)
+			var found []string
+			for _, b := range l.Bases {
+				found = append(found, fmt.Sprintf("%s -%d", b.Digest, b.Behind))
+			}
+			want := []string{fmt.Sprintf("%s-%d -0", first.Digest, times), fmt.Sprintf("%s -%d", first.Digest, times)}
+			if diff := gocmp.Diff(want, found); diff != "" {
+				t.Errorf("bases (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
