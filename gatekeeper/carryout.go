@@ -22,10 +22,11 @@ const (
 
 // resume carries a decision out. One that was recorded before is carried out
 // as it was recorded, with its evidence, time and tags, so that what a crash
-// interrupted and what follows are the same promotion.
-func (g *Gate) resume(ctx context.Context, d Decision, known bool) (Progress, error) {
+// interrupted and what follows are the same promotion. choose says which of its
+// results are carried out.
+func (g *Gate) resume(ctx context.Context, d Decision, known bool, choose func(*Decision) []policy.Result) (Progress, error) {
 	if !known {
-		return g.carryOut(ctx, d)
+		return g.carryOut(ctx, d, choose(&d))
 	}
 	recorded, err := g.History.Decision(ctx, d.ID)
 	if err != nil {
@@ -33,7 +34,7 @@ func (g *Gate) resume(ctx context.Context, d Decision, known bool) (Progress, er
 	}
 	d.Results, d.Evidence, d.DecidedAt, d.Golden = recorded.Results, recorded.Evidence, recorded.DecidedAt, recorded.Golden
 	if d.unfinished() {
-		return g.carryOut(ctx, d)
+		return g.carryOut(ctx, d, choose(&d))
 	}
 	return d.progress(), nil // completed before a crash
 }
@@ -41,9 +42,9 @@ func (g *Gate) resume(ctx context.Context, d Decision, known bool) (Progress, er
 // carryOut does what a recorded yes allows: for each destination the copy with
 // everything that refers to it, the signed summary, then the tags and the
 // record of them.
-func (g *Gate) carryOut(ctx context.Context, d Decision) (Progress, error) {
+func (g *Gate) carryOut(ctx context.Context, d Decision, results []policy.Result) (Progress, error) {
 	started, before := g.Now(), len(d.Golden)
-	note, err := g.promoteAll(ctx, &d)
+	note, err := g.promoteAll(ctx, &d, results)
 	g.Observer.Stage(StagePromotion, g.Now().Sub(started))
 	var conflict *ConflictError
 	switch {
@@ -63,14 +64,16 @@ func (g *Gate) carryOut(ctx context.Context, d Decision) (Progress, error) {
 
 // promoteAll adds what it wrote to the decision. It returns a note when a
 // newer push turned up on the way.
-func (g *Gate) promoteAll(ctx context.Context, d *Decision) (string, error) {
+func (g *Gate) promoteAll(ctx context.Context, d *Decision, results []policy.Result) (string, error) {
 	subject := policy.Subject{Registry: d.Push.Source, Repository: d.Push.Repository, Digest: d.Push.Digest}
-	for _, r := range d.approved() {
+	for _, r := range results {
 		if len(d.unwritten(*r.Promotion)) == 0 {
 			continue
 		}
-		if err := g.Promoter.Copy(ctx, subject, *r.Promotion); err != nil {
-			return "", err
+		if !d.wrote(*r.Promotion) { // else it is there
+			if err := g.Promoter.Copy(ctx, subject, *r.Promotion); err != nil {
+				return "", err
+			}
 		}
 		if note, err := g.tag(ctx, d, subject, r); err != nil || note != "" {
 			return note, err
@@ -79,9 +82,10 @@ func (g *Gate) promoteAll(ctx context.Context, d *Decision) (string, error) {
 	return "", nil
 }
 
-// tag moves the promotion's tags, unless the push was overtaken. Promotions to
-// one repository take turns until what they wrote is on record, so that the
-// newest push has the last word, in the summaries as in the tags.
+// tag moves the promotion's tags, unless the push was overtaken before it moved
+// any. Promotions to one repository take turns until what they wrote is on
+// record, so that the newest push has the last word, in the summaries as in the
+// tags.
 func (g *Gate) tag(ctx context.Context, d *Decision, s policy.Subject, r policy.Result) (string, error) {
 	to := *r.Promotion
 	release, err := g.turn(ctx, to)
@@ -89,9 +93,12 @@ func (g *Gate) tag(ctx context.Context, d *Decision, s policy.Subject, r policy.
 		return "", err
 	}
 	defer release()
-	note, err := g.overtakenAtTheEnd(ctx, d.Push)
-	if err != nil || note != "" {
-		return note, err
+	var note string
+	begun := d.wrote(to)
+	if !begun {
+		if note, err = g.overtakenAtTheEnd(ctx, d.Push); err != nil || note != "" {
+			return note, err
+		}
 	}
 	if to.Tags, note, err = g.free(ctx, d.Push, to, to.Tags); err != nil {
 		return "", err
@@ -100,10 +107,10 @@ func (g *Gate) tag(ctx context.Context, d *Decision, s policy.Subject, r policy.
 	if to.Channels, heldChannel, err = g.free(ctx, d.Push, to, to.Channels); err != nil {
 		return "", err
 	}
-	if len(to.Tags)+len(to.Channels) == 0 {
+	switch {
+	case len(to.Tags)+len(to.Channels) == 0 && !begun:
 		return cmp.Or(note, heldChannel), nil
-	}
-	if len(d.unwritten(to)) == 0 {
+	case len(d.unwritten(to)) == 0:
 		return "", nil
 	}
 	r.Promotion = &to
@@ -185,44 +192,43 @@ func (g *Gate) move(ctx context.Context, d Decision, s policy.Subject, to policy
 
 // recordWritten puts on record what a promotion wrote before it was
 // interrupted: no golden tag points to an image that the history does not know.
-func (g *Gate) recordWritten(ctx context.Context, p Push) error {
-	d, err := g.History.LastDecision(ctx, p.ID)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil
-	case err != nil:
-		return fmt.Errorf("read the last decision about push %d: %w", p.ID, err)
+// It returns the last decision, with that.
+func (g *Gate) recordWritten(ctx context.Context, p Push) (Decision, error) {
+	d, err := g.last(ctx, p)
+	if err != nil {
+		return d, err
 	}
 	for _, r := range d.approved() {
-		if err := g.recordTags(ctx, d, p.Digest, *r.Promotion); err != nil {
-			return err
+		written, err := g.recordTags(ctx, d, p.Digest, *r.Promotion)
+		if err != nil {
+			return d, err
 		}
+		d.Golden = append(d.Golden, written...)
 	}
-	return nil
+	return d, nil
 }
 
-func (g *Gate) recordTags(ctx context.Context, d Decision, digest string, to policy.Promotion) error {
+func (g *Gate) recordTags(ctx context.Context, d Decision, digest string, to policy.Promotion) (written []GoldenReference, err error) {
 	tags := d.unwritten(to)
 	if len(tags) == 0 {
-		return nil
+		return nil, nil
 	}
 	release, err := g.turn(ctx, to)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer release()
-	var written []GoldenReference
 	for _, tag := range tags {
 		now, err := g.Resolver.Resolve(ctx, to.Registry, to.Repository, tag)
 		switch {
 		case errors.Is(err, ErrNotFound), err == nil && now.Digest != digest:
 			continue
 		case err != nil:
-			return fmt.Errorf("resolve %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
+			return nil, fmt.Errorf("resolve %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
 		}
 		last, found, err := g.History.Golden(ctx, to.Registry, to.Repository, tag)
 		if err != nil {
-			return fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
+			return nil, fmt.Errorf("read the history of %s/%s:%s: %w", to.Registry, to.Repository, tag, err)
 		}
 		if !found || last.Digest != digest {
 			written = append(written, GoldenReference{
@@ -231,12 +237,22 @@ func (g *Gate) recordTags(ctx context.Context, d Decision, digest string, to pol
 		}
 	}
 	if len(written) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := g.Ledger.RecordGolden(ctx, d.ID, written); err != nil {
-		return fmt.Errorf("record the promotion to %s/%s: %w", to.Registry, to.Repository, err)
+		return nil, fmt.Errorf("record the promotion to %s/%s: %w", to.Registry, to.Repository, err)
 	}
-	return nil
+	return written, nil
+}
+
+// wrote says whether tags of a promotion are on record for the decision.
+func (d *Decision) wrote(to policy.Promotion) bool {
+	return len(d.unwritten(to)) < len(to.Tags)+len(to.Channels)
+}
+
+// begun are the results that allowed what is on record for the decision.
+func (d *Decision) begun() []policy.Result {
+	return slices.DeleteFunc(slices.Clone(d.approved()), func(r policy.Result) bool { return !d.wrote(*r.Promotion) })
 }
 
 // unfinished says whether something that was approved, and not refused since, is

@@ -183,7 +183,7 @@ func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled)
 		return Progress{}, err
 	}
 	if len(d.approved()) > 0 {
-		return g.resume(ctx, d, known)
+		return g.resume(ctx, d, known, (*Decision).approved)
 	}
 	if !known {
 		g.Observer.Decided(ctx, d)
@@ -252,9 +252,16 @@ func (g *Gate) recordAfter(ctx context.Context, last, d Decision) (_ Decision, k
 	return d, false, nil
 }
 
+// supersede ends a push that was overtaken. When a promotion of it was
+// interrupted that had written some of its tags, it ends as it would have
+// without: with those that are left.
 func (g *Gate) supersede(ctx context.Context, p Push, note string) (Progress, error) {
-	if err := g.recordWritten(ctx, p); err != nil {
+	last, err := g.recordWritten(ctx, p)
+	if err != nil {
 		return Progress{}, err
+	}
+	if len(last.begun()) > 0 {
+		return g.resume(ctx, last, true, (*Decision).begun)
 	}
 	d := g.newDecision(p)
 	d.Verdict, d.Note = policy.VerdictSuperseded, note

@@ -3,6 +3,7 @@ package gatekeeper_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,11 +154,59 @@ func TestAnOvertakenPromotionIsOnRecord(t *testing.T) {
 	}
 	w.push("team-a/app", "v1", "b")
 	for range 2 { // it is safe to repeat
-		if progress := w.process(p); progress.Verdict != policy.VerdictSuperseded {
+		if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
 			t.Errorf("%+v", progress)
 		}
 	}
 	if len(w.history) != 1 || w.history[0].Digest != digest("a") || w.history[0].PushID != p.ID {
 		t.Errorf("on record: %+v", w.history)
+	}
+}
+
+// A promotion that was interrupted between two of its tags, and overtaken since,
+// ends as it would have without: with both, while no newer push holds one.
+func TestAnOvertakenPromotionIsFinished(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		newer  string // the push that overtook it
+		signed bool
+		golden map[string]string
+	}{
+		"by one that is refused":     {"b", false, map[string]string{"team-a/app:v1": "a", "team-a/app:stable": "a"}},
+		"by one that is promoted":    {"b", true, map[string]string{"team-a/app:v1": "b", "team-a/app:stable": "b"}},
+		"and the image left staging": {"b", false, map[string]string{"team-a/app:v1": "a", "team-a/app:stable": "a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, strings.Replace(enforce, "immutable: true", "channels: [stable]", 1))
+			w.sign("a")
+			p := w.push("team-a/app", "v1", "a")
+			tagged := 0
+			w.beforeTag = func() {
+				if tagged++; tagged == 2 {
+					w.fail["tag"] = errOutage
+				}
+			}
+			if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+				t.Fatal(err)
+			}
+			w.wantGolden(map[string]string{"team-a/app:v1": "a"})
+			w.beforeTag, w.fail["tag"] = nil, nil
+			if tt.signed {
+				w.sign(tt.newer)
+			}
+			if strings.Contains(name, "left staging") {
+				w.fail["copy"] = gatekeeper.ErrNotFound
+			}
+			q := w.push("team-a/app", "v1", tt.newer)
+			for range 2 {
+				if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
+					t.Errorf("%+v", progress)
+				}
+			}
+			w.fail["copy"] = nil
+			w.process(q)
+			w.wantGolden(tt.golden)
+		})
 	}
 }
