@@ -72,13 +72,44 @@ func links(root string) ([]link, error) {
 	return found, err
 }
 
-// subjectOf reads what a manifest says it refers to.
+// subjectOf reads what a manifest says it refers to, itself or in the statement
+// that it holds: a registry that is killed may have an attestation without its
+// tag.
 func subjectOf(root, digest string) (string, error) {
+	var m struct {
+		Subject struct{ Digest string }
+		Layers  []struct{ MediaType, Digest string }
+	}
+	if err := readBlob(root, digest, &m); err != nil || m.Subject.Digest != "" {
+		return m.Subject.Digest, err
+	}
+	for _, l := range m.Layers {
+		if l.MediaType != "application/vnd.dsse.envelope.v1+json" {
+			continue
+		}
+		var envelope struct{ Payload []byte }
+		if err := readBlob(root, l.Digest, &envelope); err != nil {
+			return "", err
+		}
+		var statement struct {
+			Subject []struct{ Digest struct{ SHA256 string } }
+		}
+		if err := json.Unmarshal(envelope.Payload, &statement); err != nil {
+			return "", err
+		}
+		for _, subject := range statement.Subject {
+			return "sha256:" + subject.Digest.SHA256, nil
+		}
+	}
+	return "", nil
+}
+
+// readBlob reads a blob that is JSON.
+func readBlob(root, digest string, into any) error {
 	hex := strings.TrimPrefix(digest, "sha256:")
 	body, err := os.ReadFile(filepath.Join(root, "blobs/sha256", hex[:2], hex, "data"))
 	if err != nil {
-		return "", err
+		return err
 	}
-	var m struct{ Subject struct{ Digest string } }
-	return m.Subject.Digest, json.Unmarshal(body, &m)
+	return json.Unmarshal(body, into)
 }
