@@ -195,7 +195,8 @@ func (e *evaluation) refuseBase(p Platform, others Lineage, refuted bool) {
 }
 
 // checkClaims compares what the image says about its base with what the layers
-// prove. What a base says itself is inherited, and about its own base. Where no base is proven, only claims about golden images are refuted.
+// prove. What a base says itself is inherited, and about its own base. Where no
+// base is proven, only claims about golden images are refuted.
 func (e *evaluation) checkClaims(p Platform, others Lineage) (refuted bool) {
 	for _, c := range BaseClaims(e.evidence.Image, p) {
 		if slices.ContainsFunc(others.Bases, func(b Base) bool { return c.fits(b) || c.inherited(b) }) {
