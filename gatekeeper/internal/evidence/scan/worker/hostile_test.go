@@ -208,6 +208,10 @@ func takenOver(request scan.Request) (does bool, err error) {
 	return false, nil
 }
 
+// keptOpen has files stay open for as long as the process lives: those that
+// nothing refers to any more are closed when memory is collected.
+var keptOpen []*os.File
+
 func misbehaveAs(how string) error {
 	switch how {
 	case "allocate":
@@ -235,20 +239,19 @@ func misbehaveAs(how string) error {
 	case "exit":
 		os.Exit(0)
 	case "fill the disk", "fill the disk with removed files":
-		var open []*os.File // or else they are closed when memory is collected
 		for i := 0; ; i++ {
 			f, err := os.Create(filepath.Join(os.TempDir(), fmt.Sprint(i)))
 			if err != nil {
-				return fmt.Errorf("with %d open: %w", len(open), err)
+				return fmt.Errorf("with %d open: %w", len(keptOpen), err)
 			}
-			open = append(open, f)
+			keptOpen = append(keptOpen, f)
 			if how != "fill the disk" {
 				_ = os.Remove(f.Name())
 			}
 			if _, err := f.Write(make([]byte, 4<<20)); err != nil {
 				return err
 			}
-			if len(open) == 32 {
+			if len(keptOpen) == 32 {
 				select {} // twice the limit
 			}
 		}
