@@ -23,27 +23,27 @@ const (
 // resume carries a decision out. One that was recorded before is carried out
 // as it was recorded, with its evidence, time and tags, so that what a crash
 // interrupted and what follows are the same promotion. choose says which of its
-// results are carried out.
-func (g *Gate) resume(ctx context.Context, d Decision, known bool, choose func(*Decision) []policy.Result) (Progress, error) {
+// results are carried out, found how many of its tags were put on record just now.
+func (g *Gate) resume(ctx context.Context, d Decision, known bool, found int, choose func(*Decision) []policy.Result) (Progress, error) {
 	if !known {
-		return g.carryOut(ctx, d, choose(&d))
+		return g.carryOut(ctx, d, choose(&d), 0)
 	}
 	recorded, err := g.History.Decision(ctx, d.ID)
 	if err != nil {
 		return Progress{}, fmt.Errorf("read decision %d again: %w", d.ID, err)
 	}
 	d.Results, d.Evidence, d.DecidedAt, d.Golden = recorded.Results, recorded.Evidence, recorded.DecidedAt, recorded.Golden
-	if d.unfinished() {
-		return g.carryOut(ctx, d, choose(&d))
+	if d.unfinished() || found > 0 {
+		return g.carryOut(ctx, d, choose(&d), len(d.Golden)-found)
 	}
 	return d.progress(), nil // completed before a crash
 }
 
 // carryOut does what a recorded yes allows: for each destination the copy with
 // everything that refers to it, the signed summary, then the tags and the
-// record of them.
-func (g *Gate) carryOut(ctx context.Context, d Decision, results []policy.Result) (Progress, error) {
-	started, before := g.Now(), len(d.Golden)
+// record of them. told is how many of its tags were told of before.
+func (g *Gate) carryOut(ctx context.Context, d Decision, results []policy.Result, told int) (Progress, error) {
+	started := g.Now()
 	note, err := g.promoteAll(ctx, &d, results)
 	g.Observer.Stage(StagePromotion, g.Now().Sub(started))
 	var conflict *ConflictError
@@ -52,13 +52,13 @@ func (g *Gate) carryOut(ctx context.Context, d Decision, results []policy.Result
 		return g.refuseConflict(ctx, d, conflict)
 	case err != nil:
 		return Progress{}, fmt.Errorf("promote %s@%s: %w", d.Push.Repository, d.Push.Digest, err)
-	case note != "":
-		return g.supersede(ctx, d.Push, note)
-	case len(d.Golden) == before: // what is left belongs to newer pushes
-		return d.progress(), nil
+	case len(d.Golden) > told: // or else what is left belongs to newer pushes
+		d.Took = g.Now().Sub(d.Push.ReceivedAt)
+		g.Observer.Decided(ctx, d)
 	}
-	d.Took = g.Now().Sub(d.Push.ReceivedAt)
-	g.Observer.Decided(ctx, d)
+	if note != "" {
+		return g.supersede(ctx, d.Push, note)
+	}
 	return d.progress(), nil
 }
 
@@ -70,10 +70,12 @@ func (g *Gate) promoteAll(ctx context.Context, d *Decision, results []policy.Res
 		if len(d.unwritten(*r.Promotion)) == 0 {
 			continue
 		}
-		if !d.wrote(*r.Promotion) { // else it is there
-			if err := g.Promoter.Copy(ctx, subject, *r.Promotion); err != nil {
-				return "", err
-			}
+		err := g.Promoter.Copy(ctx, subject, *r.Promotion)
+		if errors.Is(err, ErrNotFound) && d.wrote(*r.Promotion) {
+			err = nil // it left staging, and was copied before
+		}
+		if err != nil {
+			return "", err
 		}
 		if note, err := g.tag(ctx, d, subject, r); err != nil || note != "" {
 			return note, err
@@ -192,20 +194,20 @@ func (g *Gate) move(ctx context.Context, d Decision, s policy.Subject, to policy
 
 // recordWritten puts on record what a promotion wrote before it was
 // interrupted: no golden tag points to an image that the history does not know.
-// It returns the last decision, with that.
-func (g *Gate) recordWritten(ctx context.Context, p Push) (Decision, error) {
-	d, err := g.last(ctx, p)
-	if err != nil {
-		return d, err
+// It returns the last decision, with that, and how much it was.
+func (g *Gate) recordWritten(ctx context.Context, p Push) (d Decision, found int, err error) {
+	if d, err = g.last(ctx, p); err != nil {
+		return d, 0, err
 	}
 	for _, r := range d.approved() {
 		written, err := g.recordTags(ctx, d, p.Digest, *r.Promotion)
 		if err != nil {
-			return d, err
+			return d, found, err
 		}
 		d.Golden = append(d.Golden, written...)
+		found += len(written)
 	}
-	return d, nil
+	return d, found, nil
 }
 
 func (g *Gate) recordTags(ctx context.Context, d Decision, digest string, to policy.Promotion) (written []GoldenReference, err error) {
@@ -250,8 +252,12 @@ func (d *Decision) wrote(to policy.Promotion) bool {
 	return len(d.unwritten(to)) < len(to.Tags)+len(to.Channels)
 }
 
-// begun are the results that allowed what is on record for the decision.
+// begun are the results that allowed what is on record for the decision, unless
+// it was refused since.
 func (d *Decision) begun() []policy.Result {
+	if d.conflicted() {
+		return nil
+	}
 	return slices.DeleteFunc(slices.Clone(d.approved()), func(r policy.Result) bool { return !d.wrote(*r.Promotion) })
 }
 

@@ -183,7 +183,7 @@ func (g *Gate) judgeBy(ctx context.Context, p Push, matching []*policy.Compiled)
 		return Progress{}, err
 	}
 	if len(d.approved()) > 0 {
-		return g.resume(ctx, d, known, (*Decision).approved)
+		return g.resume(ctx, d, known, 0, (*Decision).approved)
 	}
 	if !known {
 		g.Observer.Decided(ctx, d)
@@ -254,14 +254,24 @@ func (g *Gate) recordAfter(ctx context.Context, last, d Decision) (_ Decision, k
 
 // supersede ends a push that was overtaken. When a promotion of it was
 // interrupted that had written some of its tags, it ends as it would have
-// without: with those that are left.
+// without: with those that are left, as long as it would be approved now. What
+// the push waits for in other places it waits for no more.
 func (g *Gate) supersede(ctx context.Context, p Push, note string) (Progress, error) {
-	last, err := g.recordWritten(ctx, p)
+	last, found, err := g.recordWritten(ctx, p)
 	if err != nil {
 		return Progress{}, err
 	}
-	if len(last.begun()) > 0 {
-		return g.resume(ctx, last, true, (*Decision).begun)
+	finished := last.Verdict == policy.VerdictPromoted && !last.unfinished()
+	choose := (*Decision).begun
+	if !finished && !g.inForce(last) {
+		choose = func(*Decision) []policy.Result { return nil }
+	}
+	begun := len(choose(&last)) > 0
+	if begun || found > 0 {
+		progress, err := g.resume(ctx, last, true, found, choose)
+		if err != nil || begun && progress.Verdict == policy.VerdictPromoted {
+			return progress, err
+		}
 	}
 	d := g.newDecision(p)
 	d.Verdict, d.Note = policy.VerdictSuperseded, note
@@ -273,6 +283,17 @@ func (g *Gate) supersede(ctx context.Context, p Push, note string) (Progress, er
 		g.Observer.Decided(ctx, d)
 	}
 	return d.progress(), nil
+}
+
+// inForce says whether the policies are those that a decision was made by, and say
+// what they said then.
+func (g *Gate) inForce(d Decision) bool {
+	matching, now := g.matching(d.Push), g.Now()
+	return len(matching) == len(d.Results) && !slices.ContainsFunc(d.Results, func(r policy.Result) bool {
+		return !slices.ContainsFunc(matching, func(c *policy.Compiled) bool {
+			return c.Name() == r.Policy && c.Fingerprint() == r.Fingerprint && c.Turned(now) == c.Turned(d.DecidedAt)
+		})
+	})
 }
 
 func (g *Gate) newDecision(p Push) Decision {

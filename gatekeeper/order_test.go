@@ -161,6 +161,162 @@ func TestAnOvertakenPromotionIsOnRecord(t *testing.T) {
 	if len(w.history) != 1 || w.history[0].Digest != digest("a") || w.history[0].PushID != p.ID {
 		t.Errorf("on record: %+v", w.history)
 	}
+	if len(w.told) != 1 || w.told[0].Verdict != policy.VerdictPromoted || len(w.told[0].Golden) != 1 {
+		t.Errorf("told %+v", w.told)
+	}
+}
+
+// elsewhere is a policy that promotes to another place what more holds for.
+func elsewhere(more string) string {
+	return strings.NewReplacer("{name: services}", "{name: elsewhere}", `"{{ .Repository }}"`, `"elsewhere/{{ .Repository }}"`, "  promote:", more+"  promote:").Replace(enforce)
+}
+
+// A push that is golden in one place, and has no verdict for another when it is
+// overtaken, ends as superseded: it waits for nothing any more.
+func TestAPushThatIsGoldenInOnePlaceIsOvertakenInTheOther(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		more    string
+		problem *policy.Problem
+		before  policy.Verdict
+	}{
+		"it was pending":         {`  attestations: [{name: tests, predicateType: "https://in-toto.io/attestation/test-result/v0.1", signedBy: [ci]}]` + "\n", nil, policy.VerdictPending},
+		"it could not be judged": {scanning, &policy.Problem{Part: policy.PartVulnerabilities, Reason: "no database"}, policy.VerdictError},
+		"it was refused":         {`  rules: [{name: never, expression: "false"}]` + "\n", nil, policy.VerdictRejected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, enforce, elsewhere(tt.more))
+			w.sign("a")
+			w.problem = tt.problem
+			p := w.push("team-a/app", "v1", "a")
+			p.Attempt = 5
+			if progress := w.process(p); progress.Verdict != tt.before {
+				t.Fatalf("%+v", progress)
+			}
+			w.wantGolden(map[string]string{"team-a/app:v1": "a"})
+			w.push("team-a/app", "v1", "b")
+			for range 2 {
+				if progress := w.process(p); progress.Verdict != policy.VerdictSuperseded || !progress.Again.IsZero() {
+					t.Errorf("%+v", progress)
+				}
+			}
+			if len(w.told) != 2 {
+				t.Errorf("told %+v", w.told)
+			}
+			w.wantGolden(map[string]string{"team-a/app:v1": "a"})
+		})
+	}
+}
+
+// What one place got before the push was overtaken is told, though another does
+// not get it any more.
+func TestAPromotionThatIsOvertakenOnTheWayIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, enforce, elsewhere(""))
+	w.sign("a")
+	p := w.push("team-a/app", "v1", "a")
+	w.beforeTag = func() {
+		w.beforeTag = nil
+		w.push("team-a/app", "v1", "b")
+		w.now = w.now.Add(time.Minute)
+	}
+	if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
+		t.Errorf("%+v", progress)
+	}
+	if len(w.told) != 1 || len(w.told[0].Golden) != 1 {
+		t.Errorf("told %+v", w.told)
+	}
+}
+
+// A promotion that was interrupted and overtaken is finished by what is in force:
+// not when the policy that approved it is gone, or another, or audits only.
+func TestAnOvertakenPromotionIsFinishedByWhatIsInForce(t *testing.T) {
+	t.Parallel()
+	channels := strings.Replace(enforce, "immutable: true", "channels: [stable]", 1)
+	for name, policies := range map[string][]string{
+		"no policy":       {""},
+		"one that audits": {strings.Replace(channels, "  wait: 1h", "  wait: 1h\n  mode: audit", 1)},
+		"a stricter one":  {strings.Replace(channels, "  promote:", `  rules: [{name: never, expression: "false"}]`+"\n  promote:", 1)},
+		"a second one":    {channels, strings.Replace(channels, "{name: services}", "{name: second}", 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, channels)
+			w.sign("a")
+			p := w.push("team-a/app", "v1", "a")
+			tagged := 0
+			w.beforeTag = func() {
+				if tagged++; tagged == 2 {
+					w.fail["tag"] = errOutage
+				}
+			}
+			if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+				t.Fatal(err)
+			}
+			w.beforeTag, w.fail["tag"] = nil, nil
+			w.apply(policies...)
+			w.push("team-a/app", "v1", "b")
+			if progress := w.process(p); progress.Verdict != policy.VerdictSuperseded {
+				t.Errorf("%+v", progress)
+			}
+			w.wantGolden(map[string]string{"team-a/app:v1": "a"})
+		})
+	}
+}
+
+// What a golden registry lost since a promotion was interrupted is copied again.
+func TestAnInterruptedPromotionCopiesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, strings.Replace(enforce, "immutable: true", "channels: [stable]", 1))
+	w.sign("a")
+	p := w.push("team-a/app", "v1", "a")
+	tagged := 0
+	w.beforeTag = func() {
+		if tagged++; tagged == 2 {
+			w.fail["tag"] = errOutage
+		}
+	}
+	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+		t.Fatal(err)
+	}
+	w.beforeTag, w.fail["tag"] = nil, nil
+	clear(w.copied)
+	if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
+		t.Errorf("%+v", progress)
+	}
+	w.wantGolden(map[string]string{"team-a/app:v1": "a", "team-a/app:stable": "a"})
+}
+
+// A policy that refuses a tag because it can make no name of it holds back who
+// promotes to the same repository.
+func TestAPolicyWithoutANameForATagHoldsOthersBack(t *testing.T) {
+	t.Parallel()
+	for name, tags := range map[string]string{"a template": `["{{ .Version.Major }}"]`, "the length": `["{{ .Tag }}-` + strings.Repeat("x", 125) + `"]`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			strict := strings.Replace(enforce, `tags: ["{{ .Tag }}"]`, "tags: "+tags, 1)
+			lax := strings.NewReplacer("{name: services}", "{name: lax}").Replace(enforce)
+			w := newWorld(t, strict, lax)
+			w.sign("a")
+			if progress := w.process(w.push("team-a/app", "latest", "a")); progress.Verdict != policy.VerdictRejected {
+				t.Errorf("%+v", progress)
+			}
+			w.wantGolden(map[string]string{})
+		})
+	}
+}
+
+// One that can make no name of a repository holds back the whole registry.
+func TestAPolicyWithoutANameForARepositoryHoldsOthersBack(t *testing.T) {
+	t.Parallel()
+	strict := strings.Replace(enforce, `"{{ .Repository }}"`, `"{{ .Tag }}"`, 1)
+	w := newWorld(t, strict, strings.Replace(enforce, "{name: services}", "{name: lax}", 1))
+	w.sign("a")
+	if progress := w.process(w.push("team-a/app", "V1", "a")); progress.Verdict != policy.VerdictRejected {
+		t.Errorf("%+v", progress)
+	}
+	w.wantGolden(map[string]string{})
 }
 
 // A promotion that was interrupted between two of its tags, and overtaken since,

@@ -30,7 +30,7 @@ func (d *Decision) combine() {
 		if r.Verdict != policy.VerdictPromoted || r.Promotion == nil {
 			continue
 		}
-		if by, ok := refused[destination{r.Promotion.Registry, r.Promotion.Repository}]; ok {
+		if by, held := refused.by(*r.Promotion); held {
 			d.Findings = append(d.Findings, policy.Finding{
 				Check: policy.CheckPolicy, Rule: r.Policy, Outcome: policy.OutcomeInfo, Reason: policy.ReasonDisagreement,
 				Found:    "policy " + r.Policy + " says yes, policy " + by + " does not",
@@ -41,16 +41,33 @@ func (d *Decision) combine() {
 	}
 }
 
-// refusedDestinations maps each destination that a policy does not say yes to
-// to that policy's name.
-func refusedDestinations(results []policy.Result) map[destination]string {
-	refused := map[destination]string{}
+// refusals maps each destination that a policy does not say yes to to that policy's
+// name. A repository that is not known is every one of its registry, and a
+// registry that is not known, as in older records, every registry.
+type refusals map[destination]string
+
+func refusedDestinations(results []policy.Result) refusals {
+	refused := refusals{}
 	for _, r := range results {
-		if r.Verdict != policy.VerdictPromoted && r.Promotion != nil {
+		switch {
+		case r.Verdict == policy.VerdictPromoted:
+		case r.Promotion == nil:
+			refused[destination{}] = r.Policy
+		default:
 			refused[destination{r.Promotion.Registry, r.Promotion.Repository}] = r.Policy
 		}
 	}
 	return refused
+}
+
+// by returns who holds a promotion back.
+func (f refusals) by(to policy.Promotion) (name string, held bool) {
+	for _, d := range []destination{{to.Registry, to.Repository}, {to.Registry, ""}, {}} {
+		if name, held = f[d]; held {
+			break
+		}
+	}
+	return name, held
 }
 
 func (d *Decision) enforced() []policy.Result {
@@ -73,7 +90,7 @@ func (d *Decision) approved() []policy.Result {
 		if r.Verdict != policy.VerdictPromoted || r.Promotion == nil {
 			continue
 		}
-		if _, no := refused[destination{r.Promotion.Registry, r.Promotion.Repository}]; !no {
+		if _, held := refused.by(*r.Promotion); !held {
 			approved = append(approved, r)
 		}
 	}

@@ -124,7 +124,7 @@ type Result struct {
 	Inputs      []Input    `json:"inputs,omitempty"`     // signatures and attestations by the policy's authorities; everybody else's count for nothing
 	Bases       []BuiltOn  `json:"bases,omitempty"`      // what the platforms are built on, as far as patchLevel.base found it proven
 	Exceptions  []string   `json:"exceptions,omitempty"` // keys of those that excused something, see GrantedException
-	Promotion   *Promotion `json:"promotion,omitempty"`  // where a yes takes it; nil when the templates make no valid name
+	Promotion   *Promotion `json:"promotion,omitempty"`  // where a yes takes it
 }
 
 // Input is a piece of evidence by one of a policy's authorities.
@@ -133,10 +133,11 @@ type Input struct {
 	Digest   string `json:"digest,omitempty"` // of the blob
 }
 
-// Promotion says where a promoted image goes, templates already rendered.
+// Promotion says where a promoted image goes, templates already rendered. Of a
+// refusal because one of them makes no valid name it has what is known.
 type Promotion struct {
-	Registry   string   `json:"registry"` // the golden registry's name in the configuration
-	Repository string   `json:"repository"`
+	Registry   string   `json:"registry"`   // the golden registry's name in the configuration
+	Repository string   `json:"repository"` // empty: its template makes no valid name
 	Tags       []string `json:"tags"`
 	Channels   []string `json:"channels,omitempty"` // moving tags
 	Immutable  bool     `json:"immutable"`          // Tags (not Channels) must never move to another digest

@@ -65,7 +65,8 @@ const (
 )
 
 // checkPromotion renders where the image goes. Names that no registry accepts
-// refuse it; there would be no place to put it.
+// refuse it; there would be no place to put it. Who promotes to the same place is
+// held back by that, so that what is known of it is returned all the same.
 func (e *evaluation) checkPromotion() *Promotion {
 	data := TemplateData{
 		Repository: e.evidence.Subject.Repository, Tag: e.evidence.Push.Tag, Digest: e.evidence.Subject.Digest,
@@ -89,7 +90,7 @@ func (e *evaluation) checkPromotion() *Promotion {
 			Found: err.Error(), Expected: "a golden repository and tags that a registry accepts",
 			Remedy: "push under a tag that the policy's templates can use, or have the security team change spec.promote",
 		})
-		return nil
+		to.Tags, to.Channels = []string{}, nil
 	}
 	return to
 }

@@ -41,7 +41,10 @@ func TestTagsOfPromotions(t *testing.T) {
 			ev := newKeys(t).good()
 			ev.Push.Tag = tt.tag
 			got := policy.Evaluate(c, ev, tt.at)
-			if got.Promotion == nil {
+			if got.Promotion.Repository == "" {
+				t.Errorf("nobody is held back there: %+v", got.Promotion)
+			}
+			if len(got.Promotion.Tags) == 0 {
 				if got.Verdict != policy.VerdictRejected || !strings.Contains(got.Findings[0].Found, tt.want) {
 					t.Errorf("%s: %+v", got.Verdict, got.Findings)
 				}
