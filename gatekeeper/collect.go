@@ -22,6 +22,7 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 		Attestations: []policy.Attestation{},
 	}
 	var signed Signed
+	var attested attestedApart
 	var signedProblem, scanProblems, lineageProblems []policy.Problem
 	collected := make(chan struct{}) // closed when signed and signedProblem are there
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -43,18 +44,26 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 		if needsLineage(matching) {
 			lineageProblems = g.findBases(groupCtx, &ev.Image)
 		}
+		apart := make(chan struct{}) // closed when attested is there
+		group.Go(func() (err error) {
+			defer close(apart)
+			attested, err = g.collectApart(groupCtx, p, ev.Subject, ev.Image, matching)
+			return err
+		})
 		look := scanned(matching, ev.Image)
 		if look == nil {
 			return nil
 		}
 		choose := noSBOM
 		if takeSBOM(matching) {
-			select {
-			case <-collected:
-			case <-groupCtx.Done():
-				return groupCtx.Err()
+			for _, there := range []chan struct{}{collected, apart} {
+				select {
+				case <-there:
+				case <-groupCtx.Done():
+					return groupCtx.Err()
+				}
 			}
-			choose = chooser(matching, ev.Subject, signed, signedProblem)
+			choose = chooser(matching, ev.Subject, signed, signedProblem, attested)
 		}
 		scanProblems = g.scan(groupCtx, ev, look, choose)
 		return nil
@@ -64,7 +73,8 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 	}
 	ev.Signatures = append(ev.Signatures, signed.Signatures...)
 	ev.Attestations = append(ev.Attestations, signed.Attestations...)
-	ev.Problems = slices.Concat(signedProblem, scanProblems, lineageProblems)
+	attested.file(ev)
+	ev.Problems = slices.Concat(signedProblem, attested.problems, scanProblems, lineageProblems)
 	return ev, ctx.Err()
 }
 
@@ -148,16 +158,19 @@ type choice func(p policy.Platform) (policy.SBOM, bool)
 
 func noSBOM(policy.Platform) (policy.SBOM, bool) { return policy.SBOM{}, false }
 
-// chooser takes SBOMs from what was collected about the subject. When part of
-// that could not be read, another SBOM may be there that contradicts the one
-// that was: then the layers are asked. A collector that also reads what is
-// attached to the platforms of an index would be heard here.
-func chooser(matching []*policy.Compiled, s policy.Subject, signed Signed, problems []policy.Problem) choice {
-	if len(problems) > 0 {
-		return noSBOM
-	}
+// chooser takes SBOMs from what was collected about the subject, and about each
+// platform of an index. When part of that could not be read, another SBOM may be
+// there that contradicts the one that was: then the layers are asked.
+func chooser(matching []*policy.Compiled, s policy.Subject, signed Signed, problems []policy.Problem, attested attestedApart) choice {
 	return func(p policy.Platform) (policy.SBOM, bool) {
-		return policy.AgreedSBOM(matching, s, p, signed.Attestations)
+		about, troubled := signed.Attestations, len(problems) > 0
+		if p.Digest != s.Digest {
+			about, troubled = attested.about[p.Digest], attested.troubled(p)
+		}
+		if troubled {
+			return policy.SBOM{}, false
+		}
+		return policy.AgreedSBOM(matching, about)
 	}
 }
 

@@ -58,11 +58,14 @@ type world struct {
 	subject   string // what untagged manifests refer to
 	problem   *policy.Problem
 
-	claims   []policy.Attestation      // about every image
-	children []string                  // digests of an index's platforms; none: a single image
-	scanned  []string                  // "layers DIGEST" and "sbom DOCUMENT", in order
-	lineages map[string]policy.Lineage // by the digest of a platform
-	scanning chan struct{}             // when there is one, signatures are found only after a scan closed it
+	claims   []policy.Attestation            // about every image
+	apart    map[string][]policy.Attestation // about a platform of an index, by its digest
+	watched  []string                        // "PLATFORM of INDEX"
+	looked   []string                        // platforms whose attestations were asked for
+	children []string                        // digests of an index's platforms; none: a single image
+	scanned  []string                        // "layers DIGEST" and "sbom DOCUMENT", in order
+	lineages map[string]policy.Lineage       // by the digest of a platform
+	scanning chan struct{}                   // when there is one, signatures are found only after a scan closed it
 }
 
 const enforce = `apiVersion: gatekeeper/v1alpha1
@@ -89,7 +92,7 @@ func newWorld(t *testing.T, policies ...string) *world {
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	w := &world{
 		t: t, now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), tags: map[string]string{}, golden: map[string]string{}, copied: map[string]bool{},
-		signed: map[string]bool{}, fail: map[string]error{}, attested: map[string]time.Time{}, roots: map[string]string{},
+		signed: map[string]bool{}, fail: map[string]error{}, attested: map[string]time.Time{}, roots: map[string]string{}, apart: map[string][]policy.Attestation{},
 	}
 	if w.key, err = policy.NewAuthority(text); err != nil {
 		t.Fatal(err)
@@ -244,6 +247,15 @@ func (w *world) Wake(_ context.Context, _, _, digest string) (int, error) {
 	return 1, w.fail["wake"]
 }
 
+func (w *world) Watch(_ context.Context, s policy.Subject, platforms []string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range platforms {
+		w.watched = append(w.watched, p+" of "+s.Digest)
+	}
+	return w.fail["watch"]
+}
+
 func (w *world) Notice(_ context.Context, p gatekeeper.Push, now gatekeeper.Descriptor) error {
 	w.noticed = append(w.noticed, p.Repository+":"+p.Tag+"@"+now.Digest)
 	return nil
@@ -286,9 +298,10 @@ func (w *world) ReadImage(_ context.Context, s policy.Subject) (policy.Image, er
 	if len(digests) == 0 {
 		digests = []string{s.Digest}
 	}
-	for _, d := range digests {
+	for i, d := range digests {
+		architecture := []string{"amd64", "arm64"}[i]
 		image.Platforms = append(image.Platforms, policy.Platform{
-			Name: "linux/amd64", OS: "linux", Architecture: "amd64", Digest: d, Layers: []policy.Layer{{Size: w.layer}},
+			Name: "linux/" + architecture, OS: "linux", Architecture: architecture, Digest: d, Layers: []policy.Layer{{Size: w.layer}},
 		})
 	}
 	return image, w.fail["image"]
@@ -322,6 +335,16 @@ func (w *world) CollectSigned(ctx context.Context, s policy.Subject, authorities
 	}
 	found.Signatures = []policy.Signature{{Result: policy.Verified, VerifiedBy: []string{w.key.ID}}}
 	return found, nil
+}
+
+func (w *world) CollectAttestations(_ context.Context, s policy.Subject, _ []policy.Authority) ([]policy.Attestation, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.asked == 0 || len(w.children) > 0 && !slices.Contains(w.children, s.Digest) {
+		w.t.Errorf("asked what is attested about %s", s.Digest)
+	}
+	w.looked = append(w.looked, s.Digest)
+	return w.apart[s.Digest], w.fail["attestations of "+s.Digest]
 }
 
 func (w *world) Scan(_ context.Context, _ policy.Subject, p policy.Platform) (*policy.Scan, *policy.Problem, error) {

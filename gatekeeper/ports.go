@@ -69,6 +69,8 @@ type Signed struct {
 // every form, and verifies each against every authority.
 type SignatureCollector interface {
 	CollectSigned(ctx context.Context, s policy.Subject, authorities []policy.Authority) (Signed, error)
+	// CollectAttestations finds the attestations alone, with fewer requests.
+	CollectAttestations(ctx context.Context, s policy.Subject, authorities []policy.Authority) ([]policy.Attestation, error)
 }
 
 // Scanner looks inside one platform's layers, or at an SBOM that stands in for
@@ -112,6 +114,9 @@ type History interface {
 type Waker interface {
 	// Wake has a subject judged again because evidence arrived.
 	Wake(ctx context.Context, source, repository, digest string) (int, error)
+	// Watch has what arrives about the platforms of an index, by their digests,
+	// wake the index too.
+	Watch(ctx context.Context, s policy.Subject, platforms []string) error
 	// Notice has what the tag of a push was found to point to judged, unless
 	// a newer push of the tag is known.
 	Notice(ctx context.Context, p Push, now Descriptor) error

@@ -25,12 +25,14 @@ func variableTypes() map[string]reflect.Type {
 }
 
 // shownPlatform is a platform as expressions see it: what was found in it are
-// variables of their own, and what it is built on is for patchLevel.base.
+// variables of their own, what it is built on is for patchLevel.base, and what
+// is attested about it alone for those sections that read it.
 type shownPlatform struct {
 	Platform
 
-	Scan    struct{} `json:"-"`
-	Lineage struct{} `json:"-"`
+	Scan         struct{} `json:"-"`
+	Lineage      struct{} `json:"-"`
+	Attestations struct{} `json:"-"`
 }
 
 // evidenceTypes tells CEL's checker what the evidence is made of. At run time

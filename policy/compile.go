@@ -153,6 +153,13 @@ func (c *Compiled) NeedsScan() bool {
 	return slices.ContainsFunc(c.rules, func(e *expression) bool { return e.needsScan })
 }
 
+// AsksAboutPlatforms says whether judging an index needs what is attested about
+// each of its platforms.
+func (c *Compiled) AsksAboutPlatforms() bool {
+	s := c.policy.Spec
+	return s.SBOM != nil || s.Vulnerabilities != nil && (s.Vulnerabilities.Report.attested() || s.Vulnerabilities.VEX != nil)
+}
+
 // Matches says whether the policy is about pushes of this tag.
 func (c *Compiled) Matches(registry, repository, tag string) bool {
 	return c.MatchesRepository(registry, repository) && c.match.tag(tag)

@@ -75,7 +75,7 @@ type evaluation struct {
 	// that excused something.
 	exceptions []GrantedException
 	used       map[string]bool
-	sboms      []SBOM                    // that the policy accepts; nil until asked for
+	sboms      map[string][]SBOM         // that the policy accepts, by the digest of the platform; once asked for
 	vex        map[string][]vexStatement // by the vulnerability's names
 	builtOn    []BuiltOn
 }
@@ -162,6 +162,36 @@ const operatorRemedy = "nothing to do for the developer: it is tried again, and 
 // subject is the image by digest, as developers name it.
 func (e *evaluation) subject() string {
 	return e.evidence.Subject.Repository + "@" + e.evidence.Subject.Digest
+}
+
+// platform is a platform by digest, as developers name it.
+func (e *evaluation) platform(p Platform) string {
+	return e.evidence.Subject.Repository + "@" + p.Digest
+}
+
+// within names a platform where it is one of an index; empty where it is the
+// subject itself.
+func (e *evaluation) within(p Platform) string {
+	if p.Digest == e.evidence.Subject.Digest {
+		return ""
+	}
+	return p.Name
+}
+
+// unread says why not all attestations about a platform are known; empty when
+// they are.
+func (e *evaluation) unread(p Platform) string {
+	problem, troubled := e.problem(PartSignatures, p.Name)
+	_, asked := e.evidence.attestationsAbout(p)
+	switch {
+	case troubled && problem.Reason == "":
+		return "the attestations could not be read"
+	case troubled:
+		return problem.Reason
+	case !asked:
+		return "nobody looked for attestations about this platform"
+	}
+	return ""
 }
 
 func (e *evaluation) checkImage() {

@@ -15,7 +15,7 @@ const ruleReport = "report"
 // maxSkew is how far the clock of somebody who signed may be ahead.
 const maxSkew = 5 * time.Minute
 
-// reports are the signed reports about the image.
+// reports are the signed reports about a platform.
 type reports struct {
 	stated []stated // every vulnerability that a recent one names
 	// complete says that as many signers as it takes have reported.
@@ -24,26 +24,18 @@ type reports struct {
 	unreadable, refused, old string // the least of the reasons why some do not count
 }
 
-// readReports reads the signed reports, and records when those that the policy
-// asks for are not there.
-func (e *evaluation) readReports() (r reports) {
+// readReports reads the signed reports about a platform, and records when those
+// that the policy asks for are not there. What reports about the index name is
+// added.
+func (e *evaluation) readReports(p Platform, aboutIndex []stated) (r reports) {
 	asked := e.spec.Vulnerabilities.Report
 	if !asked.attested() {
 		return reports{complete: true}
 	}
-	if len(e.evidence.Image.Platforms) == 0 {
-		return r // which is a finding of its own
-	}
 	q := newQuorum(e.compiled.groups(asked.SignedBy...))
-	if !e.singleImage() {
-		f := e.missingReport(q)
-		f.Outcome, f.Reason, f.Found = OutcomeFail, ReasonAbsent, "an index; reports about its platforms are not read"
-		f.Remedy = "push a single image, or ask the security team to have the scanner look (vulnerabilities.report.from)"
-		e.add(f)
-		return r
-	}
 	count := tally{wanted: q}
-	for _, a := range e.evidence.Attestations {
+	about, _ := e.evidence.attestationsAbout(p)
+	for _, a := range about {
 		switch {
 		case !slices.Contains(vulnreport.PredicateTypes(), a.PredicateType) && (a.Result != Malformed || a.PredicateType != ""):
 		case !q.is(a.proof()):
@@ -52,13 +44,36 @@ func (e *evaluation) readReports() (r reports) {
 			q.add(a.proof())
 		}
 	}
-	if p, ok := e.problem(PartSignatures, ""); ok { // one that names more may be among what was not read
-		e.unknown(CheckVulnerabilities, ruleReport, "", p.Reason, operatorRemedy)
+	if e.within(p) != "" {
+		r.stated = append(r.stated, aboutIndex...)
+	}
+	if why := e.unread(p); why != "" { // one that names more may be among what was not read
+		e.unknown(CheckVulnerabilities, ruleReport, e.within(p), why, operatorRemedy)
 		return r
 	}
 	r.complete = q.reached()
-	e.judgeReports(r, q, count)
+	e.judgeReports(p, r, q, count)
 	return r
+}
+
+// statedAboutIndex is what the signers' reports about an index name. They do not
+// say in which platform, so it counts for each, and nothing that they know helps.
+func (e *evaluation) statedAboutIndex() []stated {
+	var named reports
+	asked := e.spec.Vulnerabilities.Report
+	if !asked.attested() || !slices.ContainsFunc(e.evidence.Image.Platforms, func(p Platform) bool { return e.within(p) != "" }) {
+		return nil
+	}
+	q := newQuorum(e.compiled.groups(asked.SignedBy...))
+	for _, a := range e.evidence.Attestations {
+		if slices.Contains(vulnreport.PredicateTypes(), a.PredicateType) && q.is(a.proof()) {
+			e.readReport(&named, a)
+		}
+	}
+	for i := range named.stated {
+		named.stated[i].alone = true
+	}
+	return named.stated
 }
 
 // readReport adds what an attested report states, and says whether it counts
@@ -105,8 +120,14 @@ func (e *evaluation) counts(r *reports, report vulnreport.Report) bool {
 
 // judgeReports records what is missing, or what is left out beside what is
 // there.
-func (e *evaluation) judgeReports(r reports, q *quorum, count tally) {
-	f := e.missingReport(q)
+func (e *evaluation) judgeReports(p Platform, r reports, q *quorum, count tally) {
+	signedBy := e.spec.Vulnerabilities.Report.SignedBy
+	// With the short name of the type, cosign drops the database's age.
+	f := Finding{
+		Check: CheckVulnerabilities, Rule: ruleReport, Platform: e.within(p), Expected: "a recent vulnerability report by " + q.String(),
+		Remedy: q.remedy("scan the image and attest the report", signedBy) +
+			q.command("cosign attest", "--type "+vulnreport.PredicateCosign+" --predicate FILE REGISTRY/"+e.platform(p)),
+	}
 	switch {
 	case r.complete && r.unreadable != "":
 		f.Outcome, f.Reason, f.Found = OutcomeInfo, ReasonMalformed, "beside a report that counts, one that cannot be read: "+r.unreadable
@@ -120,18 +141,9 @@ func (e *evaluation) judgeReports(r reports, q *quorum, count tally) {
 		f.Outcome, f.Reason, f.Found = OutcomeFail, ReasonInvalid, r.refused
 	default:
 		f.Outcome, f.Reason, f.Found = e.classify(count, q.some(), "report")
+		f.Found += e.aboutIndex(p, "a report", vulnreport.PredicateTypes())
 	}
 	e.add(f)
-}
-
-func (e *evaluation) missingReport(q *quorum) Finding {
-	signedBy := e.spec.Vulnerabilities.Report.SignedBy
-	// With the short name of the type, cosign drops the database's age.
-	return Finding{
-		Check: CheckVulnerabilities, Rule: ruleReport, Expected: "a recent vulnerability report by " + q.String(),
-		Remedy: q.remedy("scan the image and attest the report", signedBy) +
-			q.command("cosign attest", "--type "+vulnreport.PredicateCosign+" --predicate FILE REGISTRY/"+e.subject()),
-	}
 }
 
 // compareSources records where the scanner and the signed reports name

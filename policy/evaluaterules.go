@@ -103,7 +103,7 @@ func (e *evaluation) variables(p Platform, common map[string]any, used map[strin
 	if scan == nil {
 		scan = &Scan{}
 	}
-	p.Scan, p.Lineage = nil, nil
+	p.Scan, p.Lineage, p.Attestations = nil, nil, nil
 	variables := maps.Clone(common)
 	err := show(variables, used, map[string]func() any{
 		"image": func() any { return p }, "catalogue": func() any { return scan.Catalogue.withDefault() },

@@ -18,7 +18,7 @@ func (e *evaluation) foreignCatalogue(p Platform) string {
 	case CatalogueLayers:
 		return ""
 	case CatalogueSBOM:
-		if p.Digest == e.evidence.Subject.Digest && e.acceptsDocument(c.Document) {
+		if e.acceptsDocument(p, c.Document) {
 			return ""
 		}
 		return "the packages are those of an SBOM that this policy does not accept (spec.sbom)"
@@ -27,71 +27,85 @@ func (e *evaluation) foreignCatalogue(p Platform) string {
 	}
 }
 
-// acceptsDocument says whether an attestation that the policy accepts carries
-// the document.
-func (e *evaluation) acceptsDocument(digest string) bool {
-	return slices.ContainsFunc(e.acceptedSBOMs(), func(s SBOM) bool { return s.Digest == digest })
+// acceptsDocument says whether an attestation about the platform that the policy
+// accepts carries the document.
+func (e *evaluation) acceptsDocument(p Platform, digest string) bool {
+	return slices.ContainsFunc(e.acceptedSBOMs(p), func(s SBOM) bool { return s.Digest == digest })
 }
 
-// acceptedSBOMs are those that the policy accepts. Documents are large, so they
-// are hashed once an evaluation.
-func (e *evaluation) acceptedSBOMs() []SBOM {
+// acceptedSBOMs are those of a platform that the policy accepts. Documents are
+// large, so they are hashed once an evaluation.
+func (e *evaluation) acceptedSBOMs(p Platform) []SBOM {
+	accepted, known := e.sboms[p.Digest]
+	if known {
+		return accepted
+	}
 	if e.sboms == nil {
-		e.sboms = append([]SBOM{}, e.compiled.acceptedSBOMs(e.evidence.Attestations)...)
+		e.sboms = map[string][]SBOM{}
 	}
-	return e.sboms
+	about, _ := e.evidence.attestationsAbout(p)
+	e.sboms[p.Digest] = e.compiled.acceptedSBOMs(about)
+	return e.sboms[p.Digest]
 }
 
-// checkSBOM asks for the SBOM that the policy requires. Whether it agrees with
-// others is not asked: where it does not, the layers are catalogued.
+// checkSBOM asks for the SBOM that the policy requires, of each platform.
+// Whether it agrees with others is not asked: where it does not, the layers are
+// catalogued.
 func (e *evaluation) checkSBOM() {
-	s := e.spec.SBOM
-	if s == nil || !s.Required || len(e.evidence.Image.Platforms) == 0 { // of no platform checkImage speaks
+	if s := e.spec.SBOM; s == nil || !s.Required {
 		return
 	}
-	if !e.singleImage() {
-		f := e.missingSBOM(newQuorum(e.compiled.groups(s.SignedBy...)), "")
-		f.Outcome, f.Reason, f.Found = OutcomeFail, ReasonAbsent, "an index; SBOMs of its platforms are not read"
-		f.Remedy = "push a single image, or ask the security team not to require an SBOM here"
-		e.add(f)
+	for _, p := range e.evidence.Image.Platforms { // where there are none checkImage speaks
+		if len(e.acceptedSBOMs(p)) == 0 {
+			e.checkSBOMOf(p)
+		}
+	}
+}
+
+// checkSBOMOf records why there is no SBOM of a platform.
+func (e *evaluation) checkSBOMOf(p Platform) {
+	if why := e.unread(p); why != "" {
+		e.unknown(CheckAttestations, ruleSBOM, e.within(p), why, operatorRemedy)
 		return
 	}
-	if len(e.acceptedSBOMs()) > 0 {
-		return
-	}
-	if p, ok := e.problem(PartSignatures, ""); ok {
-		e.unknown(CheckAttestations, ruleSBOM, "", p.Reason, operatorRemedy)
-		return
-	}
-	count, q, documents := e.refusedSBOMs()
+	about, _ := e.evidence.attestationsAbout(p)
+	count, q, documents := e.refusedSBOMs(about)
 	some, what := q.some(), "attest the SBOM as JSON"
 	if documents > 1 {
 		some += fmt.Sprintf(" of the same document (there are %d different ones)", documents)
 		what = "attest the very same SBOM"
 	}
-	f := e.missingSBOM(q, what)
+	s := e.spec.SBOM
+	f := Finding{
+		Check: CheckAttestations, Rule: ruleSBOM, Platform: e.within(p),
+		Expected: fmt.Sprintf("an SBOM of type %s by %s", strings.Join(s.PredicateTypes, " or "), q),
+		Remedy: q.remedy(what, s.SignedBy) + q.command("cosign attest",
+			fmt.Sprintf("--type %s --predicate FILE REGISTRY/%s", cosignType(s.PredicateTypes), e.platform(p))),
+	}
 	f.Outcome, f.Reason, f.Found = e.classify(count, some, "SBOM")
+	f.Found += e.aboutIndex(p, "an SBOM", s.PredicateTypes)
 	e.add(f)
 }
 
-// missingSBOM is the finding about an SBOM that not enough have signed.
-func (e *evaluation) missingSBOM(q *quorum, what string) Finding {
-	s := e.spec.SBOM
-	return Finding{
-		Check: CheckAttestations, Rule: ruleSBOM,
-		Expected: fmt.Sprintf("an SBOM of type %s by %s", strings.Join(s.PredicateTypes, " or "), q),
-		Remedy: q.remedy(what, s.SignedBy) + q.command("cosign attest",
-			fmt.Sprintf("--type %s --predicate FILE REGISTRY/%s", cosignType(s.PredicateTypes), e.subject())),
+// aboutIndex says that attestations by the policy's authorities are about the
+// index that a platform is in; empty when there are none of the types.
+func (e *evaluation) aboutIndex(p Platform, what string, types []string) string {
+	relevant := func(a Attestation) bool {
+		return slices.Contains(types, a.PredicateType) && e.compiled.knows(a.proof())
 	}
+	if e.within(p) == "" || !slices.ContainsFunc(e.evidence.Attestations, relevant) {
+		return ""
+	}
+	return "; " + what + " about the index says nothing of a platform"
 }
 
 // refusedSBOMs counts what was found instead of an SBOM that the policy
 // accepts: what is none, and who signed the document that lacks the fewest
 // signers, of how many documents by some of them.
-func (e *evaluation) refusedSBOMs() (count tally, closest *quorum, documents int) {
+func (e *evaluation) refusedSBOMs(about []Attestation) (count tally, closest *quorum, documents int) {
 	s := e.spec.SBOM
 	quorums := map[string]*quorum{}
-	for _, a := range e.evidence.Attestations {
+	for _, a := range about {
 		if !slices.Contains(s.PredicateTypes, a.PredicateType) && (a.Result != Malformed || a.PredicateType != "") {
 			continue
 		}
@@ -118,13 +132,6 @@ func (e *evaluation) refusedSBOMs() (count tally, closest *quorum, documents int
 		closest = newQuorum(e.compiled.groups(s.SignedBy...))
 	}
 	return count, closest, len(quorums)
-}
-
-// singleImage says whether attestations about the subject are about what is
-// in it, and not about an index of it.
-func (e *evaluation) singleImage() bool {
-	platforms := e.evidence.Image.Platforms
-	return len(platforms) == 1 && platforms[0].Digest == e.evidence.Subject.Digest
 }
 
 // cosignType is what cosign calls the first of the predicate types.

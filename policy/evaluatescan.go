@@ -27,8 +27,9 @@ func (e *evaluation) checkVulnerabilities() {
 	if e.spec.Vulnerabilities == nil {
 		return
 	}
-	reported := e.readReports()
+	aboutIndex := e.statedAboutIndex()
 	for _, p := range e.evidence.Image.Platforms {
+		reported := e.readReports(p, aboutIndex)
 		var scanned []Vulnerability
 		if e.spec.Vulnerabilities.Report.scans() {
 			if !e.matched(p) {
@@ -144,9 +145,9 @@ func (e *evaluation) checkVulnerability(p Platform, v stated) (f Finding, about 
 	case e.now.Before(due):
 		f.Outcome, f.Reason = OutcomeInfo, ReasonGrace
 		f.Found += ", which will be refused from " + due.UTC().Format(time.DateTime) + " on"
-	case e.vexUnknown() != "":
+	case e.vexUnknown(p) != "":
 		f.Outcome, f.Reason, f.Remedy = OutcomeError, ReasonUnavailable, operatorRemedy
-		f.Found += "; whether a VEX statement excuses it is not known: " + e.vexUnknown()
+		f.Found += "; whether a VEX statement excuses it is not known: " + e.vexUnknown(p)
 	case said && statement.excused:
 		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
 		f.Found += ", excused by " + statement.String()
@@ -176,7 +177,7 @@ func (e *evaluation) checkCount(p Platform, i int, c Count, all []stated) {
 			named[name] = true
 		}
 	}
-	why, least := e.vexUnknown(), len(counted)
+	why, least := e.vexUnknown(p), len(counted)
 	if why != "" {
 		least = 0
 	}

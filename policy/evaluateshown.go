@@ -105,7 +105,8 @@ func shownIdentities(identities []Identity) []shownIdentity {
 	return shown
 }
 
-// inputs lists the evidence by the policy's authorities, each piece once.
+// inputs lists the evidence by the policy's authorities, about the subject and
+// about its platforms, each piece once.
 func (e *evaluation) inputs() []Input {
 	var all []Input
 	for _, s := range e.evidence.Signatures {
@@ -113,7 +114,13 @@ func (e *evaluation) inputs() []Input {
 			all = append(all, Input{s.Manifest, s.Digest})
 		}
 	}
-	for _, a := range e.evidence.Attestations {
+	attestations := slices.Clone(e.evidence.Attestations)
+	if e.compiled.AsksAboutPlatforms() {
+		for _, p := range e.evidence.Image.Platforms {
+			attestations = append(attestations, p.Attestations...)
+		}
+	}
+	for _, a := range attestations {
 		if e.compiled.knows(a.proof()) {
 			all = append(all, Input{a.Manifest, a.Digest})
 		}

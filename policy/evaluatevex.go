@@ -16,6 +16,9 @@ type vexStatement struct {
 	vex.Statement
 
 	by string // its author, for people
+	// only is the digest of the platform that its document is attested to; empty:
+	// the subject, and what it says is about every platform.
+	only string
 }
 
 // verdictOnVEX is what the newest statements about a vulnerability say.
@@ -41,36 +44,51 @@ func (v verdictOnVEX) String() string {
 	return text + v.doubt
 }
 
-// readVEX reads the VEX documents by those whom the policy names, and records
-// why some of them excuse nothing. Nobody else's are looked at. Where several
-// have to sign, each has to attest the same document.
+// readVEX reads the VEX documents by those whom the policy names, about the
+// subject and about each of its platforms.
 func (e *evaluation) readVEX() {
 	v := e.spec.Vulnerabilities
 	if v == nil || v.VEX == nil {
 		return
 	}
+	e.vex = map[string][]vexStatement{}
+	all := e.evidence.Image.Platforms
+	e.readVEXAbout(e.evidence.Attestations, all, Platform{Digest: e.evidence.Subject.Digest})
+	for _, p := range all {
+		if e.within(p) != "" {
+			e.readVEXAbout(p.Attestations, []Platform{p}, p)
+		}
+	}
+}
+
+// readVEXAbout reads the documents about some platforms, that are attested to
+// what one of them is or all are in, and records why some of them excuse nothing.
+// Nobody else's are looked at. Where several have to sign, each has to attest the
+// same document.
+func (e *evaluation) readVEXAbout(about []Attestation, platforms []Platform, to Platform) {
+	signedBy := e.spec.Vulnerabilities.VEX.SignedBy
 	quorums := map[string]*quorum{}
 	attested := map[string]Attestation{}
-	for _, a := range e.evidence.Attestations {
-		if !vex.IsPredicateType(a.PredicateType) || !newQuorum(e.compiled.groups(v.VEX.SignedBy...)).is(a.proof()) {
+	for _, a := range about {
+		if !vex.IsPredicateType(a.PredicateType) || !newQuorum(e.compiled.groups(signedBy...)).is(a.proof()) {
 			continue
 		}
 		statement := a.statement()
 		if quorums[statement] == nil {
-			quorums[statement], attested[statement] = newQuorum(e.compiled.groups(v.VEX.SignedBy...)), a
+			quorums[statement], attested[statement] = newQuorum(e.compiled.groups(signedBy...)), a
 		}
 		quorums[statement].add(a.proof())
 	}
-	e.vex = map[string][]vexStatement{}
 	for statement, a := range attested {
-		e.readVEXDocument(a, quorums[statement])
+		e.readVEXDocument(a, quorums[statement], platforms, to)
 	}
 }
 
-func (e *evaluation) readVEXDocument(a Attestation, q *quorum) {
+func (e *evaluation) readVEXDocument(a Attestation, q *quorum, platforms []Platform, to Platform) {
 	f := Finding{
-		Check: CheckVulnerabilities, Rule: ruleVEX, Outcome: OutcomeInfo, Expected: "a VEX document about this image by " + q.String(),
-		Remedy: "attest a VEX document whose product is " + e.productExample(),
+		Check: CheckVulnerabilities, Rule: ruleVEX, Platform: e.within(to), Outcome: OutcomeInfo,
+		Expected: "a VEX document about this image by " + q.String(),
+		Remedy:   "attest a VEX document whose product is " + e.productExample(to),
 	}
 	d, err := vex.Parse(a.PredicateType, a.Predicate)
 	switch {
@@ -81,16 +99,20 @@ func (e *evaluation) readVEXDocument(a Attestation, q *quorum) {
 	case !q.reached():
 		f.Reason, f.Found = ReasonAbsent, "a VEX document by only "+q.some()+", so that it excuses nothing"
 		f.Remedy = "have another of the signers attest the very same document"
-	case !slices.ContainsFunc(e.evidence.Image.Platforms, func(p Platform) bool { return e.isAbout(d, p) }):
+	case !slices.ContainsFunc(platforms, func(p Platform) bool { return e.isAbout(d, p) }):
 		f.Reason, f.Found = ReasonInvalid, "a VEX document about other products than this image, so that it excuses nothing"
 	default:
 		by := quoted(e.spec.Vulnerabilities.VEX.SignedBy)
 		if d.Author != "" {
 			by += " (" + d.Author + ")"
 		}
+		only := ""
+		if e.within(to) != "" {
+			only = to.Digest
+		}
 		for _, s := range d.Statements {
 			for _, name := range s.Vulnerabilities {
-				e.vex[name] = append(e.vex[name], vexStatement{s, by})
+				e.vex[name] = append(e.vex[name], vexStatement{s, by, only})
 			}
 		}
 		return
@@ -98,10 +120,10 @@ func (e *evaluation) readVEXDocument(a Attestation, q *quorum) {
 	e.add(f)
 }
 
-// productExample is how a product names the image.
-func (e *evaluation) productExample() string {
+// productExample is how a product names the image, or a platform of it.
+func (e *evaluation) productExample(p Platform) string {
 	repository := e.evidence.Subject.Repository
-	return "pkg:oci/" + repository[strings.LastIndexByte(repository, '/')+1:] + "@" + strings.Replace(e.evidence.Subject.Digest, ":", "%3A", 1)
+	return "pkg:oci/" + repository[strings.LastIndexByte(repository, '/')+1:] + "@" + strings.Replace(p.Digest, ":", "%3A", 1)
 }
 
 func (e *evaluation) isAbout(d vex.Document, p Platform) bool {
@@ -120,17 +142,18 @@ func (e *evaluation) asProduct(p Platform) vex.Image {
 	return image
 }
 
-// vexUnknown says why it is not known which VEX statements there are; empty
-// when it is.
-func (e *evaluation) vexUnknown() string {
+// vexUnknown says why it is not known which VEX statements there are about a
+// platform; empty when it is, and when nobody looked for its own: none excuses
+// then.
+func (e *evaluation) vexUnknown(p Platform) string {
 	if v := e.spec.Vulnerabilities; v == nil || v.VEX == nil {
 		return ""
 	}
-	p, troubled := e.problem(PartSignatures, "")
-	if troubled && p.Reason == "" {
+	problem, troubled := e.problem(PartSignatures, p.Name)
+	if troubled && problem.Reason == "" {
 		return "the attestations could not be read"
 	}
-	return p.Reason
+	return problem.Reason
 }
 
 // statementAbout returns what the newest VEX statement says of a vulnerability
@@ -138,7 +161,7 @@ func (e *evaluation) vexUnknown() string {
 func (e *evaluation) statementAbout(p Platform, v stated) (newest verdictOnVEX, said bool) {
 	for _, name := range v.names() {
 		for _, s := range e.vex[name] {
-			if !e.covers(s.Statement, p, v) {
+			if s.only != "" && s.only != p.Digest || !e.covers(s.Statement, p, v) {
 				continue
 			}
 			if one, counts := s.verdict(e.now, e.spec.Vulnerabilities.VEX.MaxAge); counts && (!said || newest.giveWay(one)) {
@@ -195,5 +218,5 @@ func (e *evaluation) excuses(p Platform, v stated) bool {
 		return true
 	}
 	statement, said := e.statementAbout(p, v)
-	return said && statement.excused && e.vexUnknown() == ""
+	return said && statement.excused && e.vexUnknown(p) == ""
 }

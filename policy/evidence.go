@@ -70,6 +70,19 @@ type Platform struct {
 	Secrets *SecretSearch `json:"secrets,omitempty"`
 	// Lineage is nil when no policy asked for it, or it could not be found out.
 	Lineage *Lineage `json:"lineage,omitempty"`
+	// Attestations are those about this manifest in an index. What is about the
+	// subject is Evidence.Attestations, also where the subject is this manifest.
+	// Nil: no policy asked for them.
+	Attestations []Attestation `json:"attestations,omitzero"`
+}
+
+// attestationsAbout lists the attestations about a platform by itself; false
+// when nobody looked for them.
+func (ev *Evidence) attestationsAbout(p Platform) ([]Attestation, bool) {
+	if p.Digest == ev.Subject.Digest {
+		return ev.Attestations, true
+	}
+	return p.Attestations, p.Attestations != nil
 }
 
 // Config is the execution part of an image configuration.

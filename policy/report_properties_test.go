@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,6 +102,31 @@ func TestLessIsNeverEnough(t *testing.T) {
 		less := without(ev, func(a policy.Attestation) bool { return vex.IsPredicateType(a.PredicateType) })
 		if got := policy.Evaluate(c, less, received()); got.Verdict == policy.VerdictPromoted {
 			t.Errorf("a yes without any statement: %+v", got.Findings)
+		}
+	})
+}
+
+// The only platform of an index is judged by what is attested about it as an image
+// is; with a second one of which nothing is attested, no yes is left.
+func TestAPlatformIsJudgedAsAnImageIs(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	c := k.compile(t, everySource())
+	rapid.Check(t, func(t *rapid.T) {
+		ev := drawnStatements(t, k)
+		alone := policy.Evaluate(c, ev, received())
+		p := *platform(ev)
+		p.Digest, p.Attestations = "sha256:"+strings.Repeat("ef", 32), append([]policy.Attestation{}, ev.Attestations...)
+		index := *ev
+		index.Image.Platforms, index.Attestations = []policy.Platform{p}, nil
+		if got := policy.Evaluate(c, &index, received()); got.Verdict != alone.Verdict || len(got.Findings) != len(alone.Findings) {
+			t.Errorf("alone %s %+v\nin an index %s %+v", alone.Verdict, alone.Findings, got.Verdict, got.Findings)
+		}
+		second := p
+		second.Name, second.Digest, second.Attestations = "linux/arm64", "sha256:"+strings.Repeat("ee", 32), []policy.Attestation{}
+		index.Image.Platforms = append(index.Image.Platforms, second)
+		if got := policy.Evaluate(c, &index, received()); got.Verdict == policy.VerdictPromoted {
+			t.Errorf("a yes though nothing is attested of one platform: %+v", got.Findings)
 		}
 	})
 }

@@ -136,7 +136,7 @@ func TestReportsDecide(t *testing.T) {
 		{"beside a clean report one that names one", alone, all(noScan, reports(grype(0)), reports(grype(time.Hour, openCritical))), 0, no, denied, "CVE-9"},
 		{"the registry does not answer", alone, all(noScan, problem(policy.PartSignatures, "")), 0, unknown, policy.ReasonUnavailable, "503"},
 		{"the registry does not answer for all of it", alone, all(noScan, reports(grype(0)), problem(policy.PartSignatures, "")), 0, unknown, policy.ReasonUnavailable, "503"},
-		{"an index", alone, all(noScan, reports(grype(0)), func(_ keys, ev *policy.Evidence) { platform(ev).Digest = "sha256:" + strings.Repeat("ef", 32) }), 0, no, absent, "an index"},
+		{"an index of whose platform nobody asked", alone, all(noScan, reports(grype(0)), func(_ keys, ev *policy.Evidence) { platform(ev).Digest = "sha256:" + strings.Repeat("ef", 32) }), wait, unknown, policy.ReasonUnavailable, "nobody looked"},
 		{"another rule needs a scan", alone + systems, all(noScan, reports(grype(0))), 0, unknown, "", ""},
 
 		// Ages.

@@ -18,7 +18,8 @@ const (
 )
 
 // SBOMSource says whose SBOM, in an attestation about exactly an image's
-// manifest, stands in for cataloguing the image's layers.
+// manifest, stands in for cataloguing the image's layers. An index has one of
+// each platform.
 type SBOMSource struct {
 	PredicateTypes []string `yaml:"predicateTypes" json:"predicateTypes"`
 	SignedBy       []string `yaml:"signedBy" json:"signedBy"` // names of authorities
@@ -49,17 +50,14 @@ func NewSBOM(a Attestation) (SBOM, bool) {
 }
 
 // AgreedSBOM returns the one SBOM that every policy that needs a scan accepts
-// in place of cataloguing the platform. There is none when one of the policies
+// in place of cataloguing a platform. There is none when one of the policies
 // has no rule for it or finds none, and none when two different documents are
 // acceptable: which of them is right, nobody can say, so the layers are asked.
 //
-// The attestations are those about the subject. A platform of an index has a
-// digest of its own, about which they say nothing.
-func AgreedSBOM(policies []*Compiled, subject Subject, platform Platform, attestations []Attestation) (SBOM, bool) {
+// The attestations are those about the platform's manifest. Those about an index
+// say nothing of what is in one of its platforms.
+func AgreedSBOM(policies []*Compiled, attestations []Attestation) (SBOM, bool) {
 	var agreed SBOM
-	if platform.Digest != subject.Digest {
-		return SBOM{}, false
-	}
 	for _, c := range policies {
 		if !c.NeedsScan() {
 			continue

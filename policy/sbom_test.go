@@ -116,7 +116,7 @@ func TestARequiredSBOMIsAwaited(t *testing.T) {
 		{"no JSON object", sbomIs(func(a *policy.Attestation, _ keys) { a.Predicate = json.RawMessage(`"SPDXVersion: SPDX-2.3"`) }), false, policy.VerdictRejected, policy.ReasonMalformed},
 		{"nobody knows", func(k keys, ev *policy.Evidence) { gone(k, ev); problem(policy.PartSignatures, "")(k, ev) }, true, policy.VerdictError, policy.ReasonUnavailable},
 		{"an image that nobody could read", func(k keys, ev *policy.Evidence) { ev.Image.Platforms = nil; problem(policy.PartImage, "")(k, ev) }, true, policy.VerdictError, policy.ReasonUnavailable},
-		{"an index", func(_ keys, ev *policy.Evidence) { platform(ev).Digest = "sha256:" + strings.Repeat("ef", 32) }, false, policy.VerdictRejected, policy.ReasonAbsent},
+		{"an index of whose platform nobody asked", func(_ keys, ev *policy.Evidence) { platform(ev).Digest = "sha256:" + strings.Repeat("ef", 32) }, true, policy.VerdictError, policy.ReasonUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

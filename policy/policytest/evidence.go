@@ -28,9 +28,16 @@ func evidence(c *policy.Compiled, now time.Time, base, own map[string]any) (*pol
 	if err := json.Unmarshal(text, &ev); err != nil {
 		return nil, fmt.Errorf("it is not understood: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
-	for _, p := range ev.Image.Platforms {
+	for i := range ev.Image.Platforms {
+		p := &ev.Image.Platforms[i]
 		if p.Scan != nil {
 			p.Scan.LicensesRead = true // a package without any has none
+		}
+		if p.Digest != ev.Subject.Digest && p.Attestations == nil {
+			p.Attestations = []policy.Attestation{} // there are none
+		}
+		if err := completeAll(c, "attestation of "+p.Name, p.Attestations); err != nil {
+			return nil, err
 		}
 	}
 	for i := range ev.Signatures {
@@ -39,13 +46,21 @@ func evidence(c *policy.Compiled, now time.Time, base, own map[string]any) (*pol
 			return nil, err
 		}
 	}
-	for i := range ev.Attestations {
-		a := &ev.Attestations[i]
-		if err := complete(c, "attestation", i, &a.Form, &a.Manifest, &a.Result, a.VerifiedBy, len(a.Identities)); err != nil {
-			return nil, err
-		}
+	if err := completeAll(c, "attestation", ev.Attestations); err != nil {
+		return nil, err
 	}
 	return &ev, nil
+}
+
+// completeAll completes attestations.
+func completeAll(c *policy.Compiled, what string, attestations []policy.Attestation) error {
+	for i := range attestations {
+		a := &attestations[i]
+		if err := complete(c, what, i, &a.Form, &a.Manifest, &a.Result, a.VerifiedBy, len(a.Identities)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkKeys refuses keys that evidence does not have. encoding/json would take

@@ -63,6 +63,12 @@ func (j *Journal) Judged(ctx context.Context, verdict string) (n int, err error)
 	return n, err
 }
 
+// Watched counts the platforms that wake their indexes.
+func (j *Journal) Watched(ctx context.Context) (n int, err error) {
+	err = j.engine.row(ctx, "SELECT count(*) FROM platforms").Scan(&n)
+	return n, err
+}
+
 // JobsDone makes finished jobs older and counts them.
 func (j *Journal) JobsDone(ctx context.Context, by time.Duration) (n int, err error) {
 	err = j.engine.inTx(ctx, func(tx db) error {

@@ -236,6 +236,34 @@ func TestEvidenceWakesItsSubject(t *testing.T) {
 				p.next(t).verdict(policy.VerdictPromoted)
 				awaitState(t, j, "v1", "promoted")
 			})
+			t.Run("that has it in a platform", func(t *testing.T) {
+				j, p := e.openNew(t), newProcessor()
+				run(t, j, p)
+				accept(t, j, pushOf("v1", digest("a")), pushOf("v2", digest("b")))
+				for range 2 {
+					c := p.next(t)
+					subject := policy.Subject{Registry: c.push.Source, Repository: c.push.Repository, Digest: c.push.Digest}
+					platforms := map[string][]string{digest("a"): {digest("d"), digest("c")}, digest("b"): {digest("e")}}[c.push.Digest]
+					for range 2 { // as each judgement does
+						if err := j.Watch(t.Context(), subject, platforms); err != nil {
+							t.Error(err)
+						}
+					}
+					c.pending(hour)
+				}
+				awaitState(t, j, "v1", "pending")
+				awaitState(t, j, "v2", "pending")
+				accept(t, j, pushOf("sha256-"+strings.Repeat("c", 64)+".att", digest("f")))
+				c := p.next(t)
+				if c.push.Tag != "v1" {
+					t.Errorf("%s was woken", c.push.Tag)
+				}
+				c.verdict(policy.VerdictPromoted)
+				awaitState(t, j, "v1", "promoted")
+				if n, err := j.Wake(t.Context(), "staging", "team/other", digest("e")); n != 0 || err != nil {
+					t.Errorf("by another repository's platform: %d, %v", n, err)
+				}
+			})
 			t.Run("while it is judged", func(t *testing.T) {
 				j, p := e.openNew(t), newProcessor()
 				run(t, j, p)

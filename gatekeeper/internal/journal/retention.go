@@ -124,21 +124,30 @@ func collect(ids *[]int64) func(row) error {
 	}
 }
 
-func (j *Journal) forgetThese(ctx context.Context, before time.Time, ids []int64) error {
+func (j *Journal) forgetThese(ctx context.Context, before time.Time, pushes []int64) error {
 	return j.engine.inTx(ctx, func(tx db) error {
 		// Something may have happened to them since they were listed.
 		var still []int64
-		query := j.engine.locked("SELECT id FROM pushes p WHERE id IN (" + valuesOf("?", len(ids)) + ") AND " + forgettable + " ORDER BY id")
-		if err := tx.each(ctx, query, append(anys(ids), before.UnixNano(), before.UnixNano()), collect(&still)); err != nil || len(still) == 0 {
+		query := j.engine.locked("SELECT id FROM pushes p WHERE id IN (" + valuesOf("?", len(pushes)) + ") AND " + forgettable + " ORDER BY id")
+		if err := tx.each(ctx, query, append(anys(pushes), before.UnixNano(), before.UnixNano()), collect(&still)); err != nil || len(still) == 0 {
 			return err
 		}
-		these := "(" + valuesOf("?", len(still)) + ")"
-		evidence, err := evidenceOf(ctx, tx, "push_id IN "+these, anys(still))
+		these, ids := "("+valuesOf("?", len(still))+")", anys(still)
+		evidence, err := evidenceOf(ctx, tx, "push_id IN "+these, ids)
 		if err != nil {
 			return err
 		}
-		for _, query := range []string{"DELETE FROM decisions WHERE push_id IN " + these, "DELETE FROM pushes WHERE id IN " + these} {
-			if err := tx.exec(ctx, query, anys(still)...); err != nil {
+		for _, query := range []struct {
+			sql  string
+			args []any
+		}{
+			{"DELETE FROM decisions WHERE push_id IN " + these, ids},
+			{`DELETE FROM platforms WHERE (source, repository, part_of) IN (SELECT p.source, p.repository, p.digest FROM pushes p WHERE p.id IN ` + these + `)
+				AND NOT EXISTS (SELECT 1 FROM pushes o WHERE o.repository = platforms.repository AND o.digest = platforms.part_of
+				  AND o.source = platforms.source AND o.id NOT IN ` + these + `)`, slices.Concat(ids, ids)},
+			{"DELETE FROM pushes WHERE id IN " + these, ids},
+		} {
+			if err := tx.exec(ctx, query.sql, query.args...); err != nil {
 				return err
 			}
 		}

@@ -46,6 +46,40 @@ func TestAClockThatIsAheadRemovesNothing(t *testing.T) {
 	}
 }
 
+// Platforms are remembered for as long as a push of their index is.
+func TestPlatformsGoWithTheirIndex(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deps(t)
+			d.Keep = day
+			j := open(t, e.location(t), d)
+			t.Cleanup(func() { closeJournal(t, j) })
+			accept(t, j, pushOf("v1", digest("a")), pushOf("v1", digest("b")), pushOf("v1", digest("c")), pushOf("other", digest("b")))
+			for index, platforms := range map[string][]string{"a": {"1", "2"}, "b": {"1", "3"}, "c": {"4"}} {
+				for i := range platforms {
+					platforms[i] = digest(platforms[i])
+				}
+				if err := j.Watch(t.Context(), policy.Subject{Registry: "staging", Repository: "team/app", Digest: digest(index)}, platforms); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := j.Judged(t.Context(), ""); err != nil {
+				t.Fatal(err)
+			}
+			if err := j.Age(t.Context(), 2*day); err != nil {
+				t.Fatal(err)
+			}
+			accept(t, j, pushOf("now", digest("e")))
+			wantLeft(t, j, 3) // the newest of each tag
+			if n, err := j.Watched(t.Context()); n != 3 || err != nil {
+				t.Errorf("%d platforms are watched, %v; want those of b and c", n, err)
+			}
+		})
+	}
+}
+
 // wantLeft forgets what is old and counts what is left.
 func wantLeft(t *testing.T, j *journal.Journal, want int) {
 	t.Helper()

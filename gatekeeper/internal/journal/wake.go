@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
@@ -30,10 +31,31 @@ func (j *Journal) Wake(ctx context.Context, source, repository, digest string) (
 	return n, nil
 }
 
+// Watch has what arrives about the platforms of an index wake the index as what
+// is about itself does.
+func (j *Journal) Watch(ctx context.Context, s policy.Subject, platforms []string) error {
+	// An index never changes, and is judged many times: mostly all is there.
+	var known int
+	err := j.engine.row(ctx, "SELECT count(*) FROM platforms WHERE source = ? AND repository = ? AND part_of = ?",
+		s.Registry, s.Repository, s.Digest).Scan(&known)
+	if err != nil || known >= len(platforms) {
+		return err
+	}
+	n := len(platforms)
+	table, args := j.engine.table(columns{
+		slices.Repeat([]string{s.Registry}, n), slices.Repeat([]string{s.Repository}, n), slices.Repeat([]string{s.Digest}, n), slices.Sorted(slices.Values(platforms)),
+	})
+	return j.engine.inTx(ctx, func(tx db) error {
+		return tx.exec(ctx, `INSERT INTO platforms (source, repository, part_of, digest)
+			SELECT column1, column2, column3, column4 FROM `+table+` WHERE true ON CONFLICT DO NOTHING`, args...)
+	})
+}
+
 // subject is what evidence is about.
 type subject struct{ source, repository, digest string }
 
-// wake is Wake for several subjects, whose pushes it locks in order.
+// wake is Wake for several subjects, whose pushes it locks in order. What is
+// about a watched platform is about the index that it is in.
 func (j *Journal) wake(ctx context.Context, tx db, of []subject) (int, error) {
 	if len(of) == 0 {
 		return 0, nil
@@ -45,10 +67,13 @@ func (j *Journal) wake(ctx context.Context, tx db, of []subject) (int, error) {
 	table, args := j.engine.table(columns{source, repository, digest})
 	return j.hurry(ctx, tx, evidenceArrived(), j.engine.locked(`
 		SELECT p.id, p.job_id FROM pushes p WHERE p.id IN (
-		  SELECT o.id FROM `+table+` JOIN pushes o ON o.source = v.column1 AND o.repository = v.column2 AND o.digest = v.column3)
+		  SELECT o.id FROM `+table+` JOIN pushes o ON o.source = v.column1 AND o.repository = v.column2 AND o.digest = v.column3
+		  UNION ALL
+		  SELECT o.id FROM `+table+` JOIN platforms m ON m.source = v.column1 AND m.repository = v.column2 AND m.digest = v.column3
+		  JOIN pushes o ON o.source = m.source AND o.repository = m.repository AND o.digest = m.part_of)
 		AND p.tag <> '' AND p.state IN ('queued', 'judging', 'retrying', 'pending', 'rejected', 'error')
 		AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.source = p.source AND q.repository = p.repository AND q.tag = p.tag AND `+newer("q", "p")+`)
-		ORDER BY p.id`), args...)
+		ORDER BY p.id`), slices.Concat(args, args)...)
 }
 
 // reason is why a push is looked at before its time.

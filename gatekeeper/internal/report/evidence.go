@@ -12,7 +12,7 @@ const maxSigned = 20
 
 // Signature is a line about a signature or an attestation that was found.
 type Signature struct {
-	What string // "signature", or "attestation" with its type
+	What string // "signature", or "attestation" with its type, and the platform of an index that it is about
 	Form string // tag, referrer, bundle or notary
 	Who  string // by whom it is, or why it is nobody's
 }
@@ -26,12 +26,23 @@ func Signed(ev *policy.Evidence) []Signature {
 	for _, s := range ev.Signatures {
 		all = append(all, Signature{"signature", s.Form, by(s.Result, s.VerifiedBy, s.Identities, s.Reason)})
 	}
-	for _, a := range ev.Attestations {
+	all = append(all, attested(ev.Attestations, "")...)
+	for _, p := range ev.Image.Platforms {
+		all = append(all, attested(p.Attestations, " about "+p.Name)...)
+	}
+	return all
+}
+
+// attested lists attestations; about says of which platform, where it is one of
+// several.
+func attested(attestations []policy.Attestation, about string) []Signature {
+	var all []Signature
+	for _, a := range attestations {
 		kind := a.PredicateType
 		if kind == "" {
 			kind = "of no type that can be read"
 		}
-		all = append(all, Signature{"attestation " + kind, a.Form, by(a.Result, a.VerifiedBy, a.Identities, a.Reason)})
+		all = append(all, Signature{"attestation " + kind + about, a.Form, by(a.Result, a.VerifiedBy, a.Identities, a.Reason)})
 	}
 	return all
 }

@@ -104,18 +104,32 @@ const concurrency = 4
 // each verified against every authority. With an error, what was found is
 // returned too; what else there is is not known.
 func (c *Collector) CollectSigned(ctx context.Context, s policy.Subject, authorities []policy.Authority) (gatekeeper.Signed, error) {
+	return c.collect(ctx, s, authorities, false)
+}
+
+// CollectAttestations is CollectSigned without the image signatures, which are
+// not asked for where that can be told before.
+func (c *Collector) CollectAttestations(ctx context.Context, s policy.Subject, authorities []policy.Authority) ([]policy.Attestation, error) {
+	// The Notary Project signs images, and attests nothing.
+	authorities = slices.DeleteFunc(slices.Clone(authorities), func(a policy.Authority) bool { return a.Notary != nil })
+	found, err := c.collect(ctx, s, authorities, true)
+	return found.Attestations, err
+}
+
+func (c *Collector) collect(ctx context.Context, s policy.Subject, authorities []policy.Authority, attestationsOnly bool) (gatekeeper.Signed, error) {
 	j := &job{
 		Collector: c, repo: registry.Repository{Registry: s.Registry, Name: s.Repository},
-		subject: gatekeeper.Descriptor{Digest: s.Digest}, authorities: authorities,
+		subject: gatekeeper.Descriptor{Digest: s.Digest}, authorities: authorities, attestationsOnly: attestationsOnly,
 	}
 	if err := j.prepare(ctx); err != nil {
 		return gatekeeper.Signed{}, fmt.Errorf("prepare to verify signatures of %s@%s: %w", s.Repository, s.Digest, err)
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(concurrency)
-	for _, suffix := range []string{suffixSignature, suffixAttestation} {
-		group.Go(func() error { return j.tag(groupCtx, suffix) })
+	if !attestationsOnly {
+		group.Go(func() error { return j.tag(groupCtx, suffixSignature) })
 	}
+	group.Go(func() error { return j.tag(groupCtx, suffixAttestation) })
 	group.Go(func() error { return j.referrers(groupCtx) })
 	err := group.Wait()
 	slices.SortFunc(j.unknown, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
@@ -134,6 +148,8 @@ type job struct {
 	trust   verify.Trust
 	// authorities are those of the policies that ask.
 	authorities []policy.Authority
+	// attestationsOnly leaves out image signatures.
+	attestationsOnly bool
 
 	mu         sync.Mutex
 	found      gatekeeper.Signed

@@ -284,6 +284,36 @@ func TestSignaturesOfEveryKeyTypeVerifyInEveryForm(t *testing.T) {
 	}
 }
 
+// asked records which tags are read.
+type asked struct {
+	*store
+	tags *[]string
+}
+
+func (a asked) ManifestByTag(ctx context.Context, r registry.Repository, tag string) (registry.Content, error) {
+	*a.tags = append(*a.tags, tag)
+	return a.store.ManifestByTag(ctx, r, tag)
+}
+
+// Where only attestations are asked for, signatures are neither read nor told.
+func TestAttestationsAlone(t *testing.T) {
+	ci := newSigner(t, "ECDSA P-256")
+	s := newStore()
+	s.putTag(sigTag, ci.simple(subject))
+	s.putTag(attTag, ci.envelope(statement(subject, testPredicate, `{"a":1}`)))
+	s.putReferrer(ci.simple(subject))
+	s.putReferrer(ci.bundle(statement(subject, signPredicate, `{}`)))
+	s.putReferrer(ci.bundle(statement(subject, testPredicate, `{"b":1}`)))
+	var tags []string
+	got, err := collector(asked{s, &tags}).CollectAttestations(t.Context(), policy.Subject{Registry: "staging", Repository: "a", Digest: subject}, []policy.Authority{ci.authority})
+	if err != nil || len(got) != 2 || got[0].Result != policy.Verified || got[1].Result != policy.Verified {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if diff := cmp.Diff([]string{attTag}, tags); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Everything that is not a good signature has a result that says what it is.
 func TestWhatIsNoGoodSignatureIsToldApart(t *testing.T) {
 	ci, stranger := newSigner(t, "ECDSA P-256"), newSigner(t, "ECDSA P-256")

@@ -131,7 +131,8 @@ func (j *job) referrer(ctx context.Context, r registry.Referrer, layers *int) er
 		return nil // nobody asks for it
 	}
 	known := slices.DeleteFunc(m.Layers, func(d ocispec.Descriptor) bool {
-		return !verify.Knows(d.MediaType) || notary != (formOf(d.MediaType) == formNotary)
+		return !verify.Knows(d.MediaType) || notary != (formOf(d.MediaType) == formNotary) ||
+			j.attestationsOnly && d.MediaType == verify.TypeSimpleSigning
 	})
 	for _, layer := range known {
 		if *layers++; *layers > j.Limits.Entries {

@@ -1,0 +1,10 @@
+-- The platforms of indexes whose judgement asks what is attested about each:
+-- what arrives about one wakes the pushes of the index.
+CREATE TABLE platforms (
+  source     text NOT NULL,
+  repository text NOT NULL,
+  part_of    text NOT NULL,           -- the digest of the index
+  digest     text NOT NULL,
+  PRIMARY KEY (source, repository, part_of, digest)
+);
+CREATE INDEX platforms_digest ON platforms (source, repository, digest);
