@@ -77,3 +77,26 @@ func TestWhatExpressionsCanAsk(t *testing.T) {
 		}
 	}
 }
+
+// What the functions cost counts: an image chooses how many packages it has.
+func TestWhatAnExpressionMayCost(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	for expression, within := range map[string]bool{
+		`packages.all(p, versionCompare("deb", p.version, "1") >= 0)`:                                      true,
+		`packages.all(p, semverMatches(p.version, ">= 1"))`:                                                true,
+		`packages.all(p, packages.all(q, p.name != q.name || p.version == q.version))`:                     true,
+		`packages.all(p, packages.all(q, versionCompare("deb", p.version, q.version) == 0))`:               false,
+		`packages.all(p, packages.all(q, semverMatches(p.version, ">= 1, < " + string(q.version + "0"))))`: false,
+	} {
+		ev := k.good()
+		platform(ev).Scan.Packages = nil
+		for range 250 {
+			platform(ev).Scan.Packages = append(platform(ev).Scan.Packages, policy.Package{Type: "deb", Name: "a", Version: "1.2.3"})
+		}
+		got := policy.Evaluate(k.compile(t, "rules: [{name: a, expression: '"+expression+"'}]"), ev, received())
+		if limited := len(got.Findings) > 0 && strings.Contains(got.Findings[0].Found, "cost limit"); limited == within {
+			t.Errorf("%s: %s %+v", expression, got.Verdict, got.Findings)
+		}
+	}
+}

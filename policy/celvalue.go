@@ -25,21 +25,49 @@ type converter struct{ fields map[reflect.Type][]jsonField }
 type jsonField struct {
 	name      string
 	index     []int
+	form      form
 	omitEmpty bool
 	omitZero  bool
+}
+
+// form is how values of a type are written.
+type form int
+
+const (
+	formPlain     form = iota // by their kind
+	formRaw                   // they are JSON
+	formTime                  // a text
+	formMarshaled             // they write themselves
+)
+
+func formOf(t reflect.Type) form {
+	switch {
+	case t == reflect.TypeFor[json.RawMessage]():
+		return formRaw
+	case t == reflect.TypeFor[time.Time]():
+		return formTime
+	case t.Implements(reflect.TypeFor[json.Marshaler]()), t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		return formMarshaled
+	}
+	return formPlain
 }
 
 func (c *converter) value(v reflect.Value) (any, error) {
 	if !v.IsValid() {
 		return nil, nil //nolint:nilnil // it is what JSON calls null
 	}
-	switch t := v.Type(); {
-	case t == reflect.TypeFor[json.RawMessage]():
+	return c.valueIn(formOf(v.Type()), v)
+}
+
+// valueIn is value for who knows the form already: there are many of one type.
+func (c *converter) valueIn(f form, v reflect.Value) (any, error) {
+	switch {
+	case f == formRaw:
 		return raw(v.Bytes())
-	case t == reflect.TypeFor[time.Time]():
+	case f == formTime:
 		when, _ := reflect.TypeAssert[time.Time](v)
 		return when.Format(time.RFC3339Nano), nil
-	case t.Implements(reflect.TypeFor[json.Marshaler]()), t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+	case f == formMarshaled:
 		text, err := json.Marshal(v.Interface())
 		if err != nil {
 			return nil, err
@@ -84,9 +112,10 @@ func (c *converter) list(v reflect.Value) (any, error) {
 		return nil, nil //nolint:nilnil // it is what JSON calls null
 	}
 	list := make([]any, v.Len())
+	elements := formOf(v.Type().Elem())
 	for i := range list {
 		var err error
-		if list[i], err = c.value(v.Index(i)); err != nil {
+		if list[i], err = c.valueIn(elements, v.Index(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -120,7 +149,7 @@ func (c *converter) structure(v reflect.Value) (any, error) {
 		if f.omitEmpty && empty(field) || f.omitZero && field.IsZero() {
 			continue
 		}
-		value, err := c.value(field)
+		value, err := c.valueIn(f.form, field)
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +177,7 @@ func jsonFields(t reflect.Type) []jsonField {
 			continue
 		}
 		fields = append(fields, jsonField{
-			name: cmp.Or(name, f.Name), index: f.Index,
+			name: cmp.Or(name, f.Name), index: f.Index, form: formOf(f.Type),
 			omitEmpty: strings.Contains(options, "omitempty"), omitZero: strings.Contains(options, "omitzero"),
 		})
 	}

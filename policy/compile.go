@@ -90,8 +90,9 @@ func applyDefaults(p *Policy) {
 	if p.Spec.Mode == "" {
 		p.Spec.Mode = ModeEnforce
 	}
-	if p.Spec.Wait == 0 {
-		p.Spec.Wait = Duration(defaultWait)
+	if p.Spec.Wait == nil {
+		wait := Duration(defaultWait)
+		p.Spec.Wait = &wait
 	}
 	if v := p.Spec.Vulnerabilities; v != nil && v.Report.MaxAge == 0 {
 		copied := *v
@@ -199,8 +200,8 @@ func (b *builder) checkHead() {
 	if p.Spec.Mode != ModeEnforce && p.Spec.Mode != ModeAudit {
 		b.errorf("$.spec.mode", "%q; write enforce or audit", p.Spec.Mode)
 	}
-	if p.Spec.Wait < 0 || time.Duration(p.Spec.Wait) > maxWait {
-		b.errorf("$.spec.wait", "%s; write a duration of at most 30d", p.Spec.Wait)
+	if wait := *p.Spec.Wait; wait < 0 || time.Duration(wait) > maxWait {
+		b.errorf("$.spec.wait", "%s; write a duration of at most 30d", wait)
 	}
 	b.require("$.spec.from", p.Spec.From, "the name of the source registry in the configuration")
 	s := p.Spec

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -132,7 +131,7 @@ func (b *builder) compilePatchLevel() {
 		}
 	}
 	for name, pattern := range p.Labels {
-		anchored, err := regexp.Compile("^(?:" + pattern + ")$")
+		anchored, err := wholeExpression(pattern)
 		if err != nil {
 			b.errorf("$.spec.patchLevel.labels", "%s: %v; write a regular expression for the whole value", name, err)
 			continue

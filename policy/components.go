@@ -170,6 +170,37 @@ func fold(packageType, name string) string {
 	return name
 }
 
+// foldAll folds globs.
+func foldAll(packageType string, globs []string) Globs {
+	folded := make(Globs, 0, len(globs))
+	for _, glob := range globs {
+		folded = append(folded, fold(packageType, glob))
+	}
+	return folded
+}
+
+// names are those by which policies name a package, folded: its own, and of
+// Maven's the one with the group in front, as org.example:library.
+func (p Package) names() []string {
+	names := []string{fold(p.Type, p.Name)}
+	if p.Type != "maven" {
+		return names
+	}
+	if u, err := packageurl.FromString(p.PURL); err == nil && u.Namespace != "" {
+		names = append(names, u.Namespace+":"+u.Name)
+	}
+	return names
+}
+
+// isNamed says whether a policy means a package by a type and a name.
+func (p Package) isNamed(packageType, name string) bool {
+	if p.Type != packageType {
+		return false
+	}
+	folded := fold(packageType, name)
+	return folded == fold(p.Type, p.Name) || p.Type == "maven" && slices.Contains(p.names(), folded)
+}
+
 // names says whether a package is one of those that are meant. It is not
 // certain when too little is known of it to tell.
 func (c component) names(id identity) (named, certain bool) {

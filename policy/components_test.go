@@ -110,7 +110,7 @@ func TestDecisionsAboutComponents(t *testing.T) {
 		{"in the repository", denies(`{purl: pkg:maven/log4j/log4j, repositories: ["team-a/**"]}`), holding("pkg:maven/log4j/log4j@1"), no, policy.ReasonDenied, ""},
 		{"the reason is shown", denies(log4j), core("2.0"), no, policy.ReasonDenied, ""},
 		{"on every platform", denies("pkg:maven/log4j/log4j"), secondPlatform(func(p *policy.Platform) {
-			p.Scan.Packages = []policy.Package{installed("pkg:maven/log4j/log4j@1")}
+			p.Scan.Packages = append(p.Scan.Packages, installed("pkg:maven/log4j/log4j@1"))
 		}), no, policy.ReasonDenied, ""},
 		{"no scan", denies("pkg:maven/log4j/log4j"), noScan, unknown, policy.ReasonUnavailable, "not scanned"},
 		{"the scan failed", denies("pkg:maven/log4j/log4j"), problem(policy.PartScan, "linux/amd64"), unknown, policy.ReasonUnavailable, "503"},

@@ -124,7 +124,7 @@ func (e *evaluation) order() {
 
 // deadline is until when missing evidence is awaited.
 func (e *evaluation) deadline() time.Time {
-	return e.evidence.Push.ReceivedAt.Add(time.Duration(e.spec.Wait))
+	return e.evidence.Push.ReceivedAt.Add(time.Duration(*e.spec.Wait))
 }
 
 // missing is the outcome of absent evidence: waiting, until the deadline.

@@ -49,12 +49,27 @@ func (e *evaluation) wholeCatalogue(check Check, p Platform) *Scan {
 const keepPackages = "do not remove the package database (/var/lib/dpkg, /lib/apk/db, /var/lib/rpm) from the image"
 
 // emptied says why nobody knows what is installed: there is an operating system
-// without a single package. It is empty otherwise.
+// without a single package, or one of those whose images all have some of its
+// own. It is empty otherwise.
 func (s *Scan) emptied() string {
-	if s.OS == nil || len(s.Packages) > 0 {
+	switch {
+	case s.OS == nil || slices.ContainsFunc(s.Packages, isSystemPackage):
+		return ""
+	case len(s.Packages) == 0:
+		return "no package was found in an image of " + s.OS.ID + "; its package database may have been removed"
+	case !slices.Contains(packagedSystems(), s.OS.ID):
 		return ""
 	}
-	return "no package was found in an image of " + s.OS.ID + "; its package database may have been removed"
+	return "no package of " + s.OS.ID + " itself was found in the image, but others; its package database may have been removed"
+}
+
+// packagedSystems are the IDs of os-release(5) of systems that consist of packages
+// of their own, so that the smallest image has some.
+func packagedSystems() []string {
+	return []string{
+		"almalinux", "alpine", "amzn", "arch", "azurelinux", "centos", "chainguard", "debian", "fedora", "mariner", "ol", "opensuse-leap",
+		"opensuse-tumbleweed", "photon", "rhel", "rocky", "sles", "ubuntu", "wolfi",
+	}
 }
 
 func (e *evaluation) checkDenied(p Platform, c component, identities []identity) {

@@ -114,7 +114,7 @@ func (e *evaluation) unmatched(p Platform, scan Scan) (reason, remedy string) {
 // isSystemPackage says whether a package came from a distribution, whose
 // vulnerabilities are only known together with the distribution's release.
 func isSystemPackage(p Package) bool {
-	return p.Type == "deb" || p.Type == "rpm" || p.Type == "apk"
+	return p.Type == "deb" || p.Type == "rpm" || p.Type == "apk" || p.Type == "alpm"
 }
 
 // checkVulnerability says what the deny rules make of a vulnerability; false:
@@ -128,20 +128,19 @@ func (e *evaluation) checkVulnerability(p Platform, v stated) (f Finding, about 
 		Check: CheckVulnerabilities, Rule: v.ID, Platform: p.Name, Outcome: OutcomeFail, Reason: ReasonDenied,
 		Found: v.String(), Expected: "no vulnerability " + deny.String(), Remedy: upgrade(v.Vulnerability),
 	}
-	exception, excused := e.exception(v.Vulnerability)
+	exceptions, ended := e.exception(v.Vulnerability)
 	statement, said := e.statementAbout(p, v)
 	switch {
 	case v.Suppressed != "":
 		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
 		f.Found += ", which the scanner takes for a false alarm: " + clean(v.Suppressed)
-	case excused:
+	case len(exceptions) > 0:
 		f.Outcome, f.Reason = OutcomeInfo, ReasonExcepted
-		e.use(exception)
-		f.Found += fmt.Sprintf(", excused by %s%s until %s: %s", exception.Owner, exception.place(), exception.Expires.UTC().Format(time.DateTime), exception.Reason)
-		if exception.Ticket != "" {
-			f.Found += " (" + exception.Ticket + ")"
+		for _, x := range exceptions {
+			e.use(x)
+			f.Found += ", excused by " + x.words()
 		}
-		f.Remedy += "; the exception ends " + exception.Expires.UTC().Format(time.DateTime)
+		f.Remedy += "; the exception ends " + exceptions[0].Expires.UTC().Format(time.DateTime)
 	case e.now.Before(due):
 		f.Outcome, f.Reason = OutcomeInfo, ReasonGrace
 		f.Found += ", which will be refused from " + due.UTC().Format(time.DateTime) + " on"
@@ -157,8 +156,8 @@ func (e *evaluation) checkVulnerability(p Platform, v stated) (f Finding, about 
 	if said && f.Outcome == OutcomeFail {
 		f.Found += "; " + statement.String() + " does not excuse it"
 	}
-	if !excused && exception.ID != "" {
-		f.Found += fmt.Sprintf("; the exception by %s%s ended %s", exception.Owner, exception.place(), exception.Expires.UTC().Format(time.DateTime))
+	if len(exceptions) == 0 && ended.ID != "" {
+		f.Found += fmt.Sprintf("; the exception by %s%s ended %s", ended.Owner, ended.place(), ended.Expires.UTC().Format(time.DateTime))
 	}
 	return f, true
 }
@@ -168,8 +167,7 @@ func (e *evaluation) checkVulnerability(p Platform, v stated) (f Finding, about 
 func (e *evaluation) checkCount(p Platform, i int, c Count, all []stated) {
 	counted, named := map[string]bool{}, map[string]bool{}
 	for _, v := range all { // the scanner's first
-		again := v.by != "" && slices.ContainsFunc(v.names(), func(name string) bool { return named[name] })
-		if again || v.Suppressed != "" || !c.counts(v, e.now) || e.excuses(p, v) {
+		if again := v.by != "" && v.isAmong(named); again || v.Suppressed != "" || !c.counts(v, e.now) || e.excuses(p, v) {
 			continue
 		}
 		counted[v.ID] = true
@@ -292,7 +290,7 @@ func (d Deny) denies(v stated) bool {
 		return false
 	}
 	return (len(d.Types) == 0 || v.unsaid.Type || slices.Contains(d.Types, v.Type)) &&
-		(len(d.Packages) == 0 || v.unsaid.Package || Globs(d.Packages).Match(v.Package))
+		(len(d.Packages) == 0 || v.unsaid.Package || foldAll(v.Type, d.Packages).Match(fold(v.Type, v.Package)))
 }
 
 // String says in words what the rule refuses.
@@ -352,7 +350,7 @@ func (e *evaluation) checkPackages() {
 		}
 		for _, installed := range scan.Packages {
 			for _, minimum := range e.spec.PatchLevel.Packages {
-				if installed.Type == minimum.Type && installed.Name == minimum.Name {
+				if installed.isNamed(minimum.Type, minimum.Name) {
 					e.checkPackage(p, installed, minimum)
 				}
 			}

@@ -190,7 +190,7 @@ func (e *evaluation) classify(t tally, some, what string) (Outcome, Reason, stri
 	case some != "" && waits:
 		return OutcomePending, ReasonAbsent, "only " + some + " so far"
 	case some != "":
-		return OutcomeFail, ReasonAbsent, "only " + some + " within " + e.spec.Wait.String()
+		return OutcomeFail, ReasonAbsent, "only " + some + e.inTime()
 	case t.stranger > 0:
 		return OutcomeFail, ReasonWrongSigner, fmt.Sprintf("%s, but by %s", plural(t.stranger, what), t.who())
 	case t.invalid > 0:
@@ -201,7 +201,19 @@ func (e *evaluation) classify(t tally, some, what string) (Outcome, Reason, stri
 	case waits:
 		return OutcomePending, ReasonAbsent, "no " + what + " yet"
 	}
-	return OutcomeFail, ReasonAbsent, "no " + what + " arrived within " + e.spec.Wait.String()
+	if in := e.inTime(); in != "" {
+		what += " arrived" + in
+	}
+	return OutcomeFail, ReasonAbsent, "no " + what
+}
+
+// inTime says within which time evidence has to arrive; empty when it has to be
+// there.
+func (e *evaluation) inTime() string {
+	if *e.spec.Wait == 0 {
+		return ""
+	}
+	return " within " + e.spec.Wait.String()
 }
 
 func because(what, why string) string {

@@ -38,7 +38,7 @@ func (b *builder) compileVersions(v Versions) {
 			if err != nil {
 				b.errorf(path+".lists", "the list %s, packages[%d].versions: %v", list, i, err)
 			}
-			of := packageName{r.Type, r.Name}
+			of := packageName{r.Type, fold(r.Type, r.Name)}
 			b.c.recommended[of] = append(b.c.recommended[of], recommendation{Recommended: r, list: list, versions: versions})
 		}
 	}
@@ -55,9 +55,13 @@ func (e *evaluation) checkVersions() {
 			continue
 		}
 		for _, installed := range scan.Packages {
-			recommended, listed := e.compiled.recommended[packageName{installed.Type, installed.Name}]
-			for _, r := range recommended {
-				e.checkRecommended(p, installed, r)
+			listed := false
+			for _, name := range installed.names() {
+				recommended, known := e.compiled.recommended[packageName{installed.Type, name}]
+				listed = listed || known
+				for _, r := range recommended {
+					e.checkRecommended(p, installed, r)
+				}
 			}
 			if !listed && slices.Contains(rule.DenyUnlisted, installed.Type) {
 				e.refuseUnlisted(p, installed)

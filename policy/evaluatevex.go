@@ -156,10 +156,29 @@ func (e *evaluation) vexUnknown(p Platform) string {
 	return problem.Reason
 }
 
-// statementAbout returns what the newest VEX statement says of a vulnerability
-// in a platform. Of several as new as each other, all have to excuse it.
-func (e *evaluation) statementAbout(p Platform, v stated) (newest verdictOnVEX, said bool) {
-	for _, name := range v.names() {
+// statementAbout returns what VEX says of a vulnerability in a platform. Of an
+// advisory about several, it is what does not excuse one of them, if there is
+// that.
+func (e *evaluation) statementAbout(p Platform, v stated) (says verdictOnVEX, said bool) {
+	unsaid := false
+	for _, names := range v.facets() {
+		newest, found := e.newestAbout(p, v, names)
+		switch {
+		case !found:
+			unsaid = true
+		case !newest.excused:
+			return newest, true
+		default:
+			says, said = newest, true
+		}
+	}
+	return says, said && !unsaid
+}
+
+// newestAbout returns what the newest VEX statement says of one of the names of a
+// vulnerability. Of several as new as each other, all have to excuse it.
+func (e *evaluation) newestAbout(p Platform, v stated, names []string) (newest verdictOnVEX, said bool) {
+	for _, name := range names {
 		for _, s := range e.vex[name] {
 			if s.only != "" && s.only != p.Digest || !e.covers(s.Statement, p, v) {
 				continue
@@ -207,14 +226,16 @@ func (v verdictOnVEX) giveWay(other verdictOnVEX) bool {
 func (e *evaluation) covers(s vex.Statement, p Platform, v stated) bool {
 	found := vex.Package{Type: v.Type, Name: v.Package, Version: v.Version}
 	return s.Inherits || slices.ContainsFunc(s.Products, func(product vex.Product) bool {
-		return product.Is(e.asProduct(p)) && product.Covers(found)
+		return product.Is(e.asProduct(p)) && (product.Covers(found) || !s.Excuses() && product.MayCover(found))
 	})
 }
 
 // excuses says whether an exception or a VEX statement excuses a vulnerability.
 func (e *evaluation) excuses(p Platform, v stated) bool {
-	if exception, excused := e.exception(v.Vulnerability); excused {
-		e.use(exception)
+	if by, _ := e.exception(v.Vulnerability); len(by) > 0 {
+		for _, x := range by {
+			e.use(x)
+		}
 		return true
 	}
 	statement, said := e.statementAbout(p, v)

@@ -173,12 +173,29 @@ func (c *Compiled) fingerprints() error {
 	return nil
 }
 
-// exception returns the exception that excuses a vulnerability; when none
-// does, one that did until it ended.
-func (e *evaluation) exception(v Vulnerability) (GrantedException, bool) {
+// exception returns what excuses a vulnerability, that first which ends first;
+// when nothing does, an exception that did until it ended. An advisory about several
+// vulnerabilities is excused under its own name, or when each of them is.
+func (e *evaluation) exception(v Vulnerability) (by []GrantedException, ended GrantedException) {
+	for _, names := range v.facets() {
+		x, excused := e.exceptionFrom(v, names)
+		if !excused {
+			return nil, x
+		}
+		if !slices.ContainsFunc(by, func(other GrantedException) bool { return other.Key == x.Key }) {
+			by = append(by, x)
+		}
+	}
+	slices.SortStableFunc(by, func(a, b GrantedException) int { return a.Expires.Compare(b.Expires.Time) })
+	return by, ended
+}
+
+// exceptionFrom returns the exception for the image's repository that is about one
+// of the names of a vulnerability; when none is any more, one that was.
+func (e *evaluation) exceptionFrom(v Vulnerability, names []string) (x GrantedException, excused bool) {
 	var ended GrantedException
 	for _, x := range e.exceptions {
-		if !x.covers(v) {
+		if !slices.Contains(names, x.ID) || x.Package != "" && fold(v.Type, x.Package) != fold(v.Type, v.Package) {
 			continue
 		}
 		if e.now.Before(x.Expires.Time) {
@@ -189,10 +206,34 @@ func (e *evaluation) exception(v Vulnerability) (GrantedException, bool) {
 	return ended, false
 }
 
-// covers says whether an exception for the image's repository is about a
-// vulnerability.
-func (x Exception) covers(v Vulnerability) bool {
-	return (x.ID == v.ID || slices.Contains(v.Aliases, x.ID)) && (x.Package == "" || x.Package == v.Package)
+// facets are the names of which one each has to be excused. The advisories of
+// distributions can be about several vulnerabilities, and what excuses one of
+// these says nothing of the others.
+func (v Vulnerability) facets() [][]string {
+	names := append([]string{v.ID}, v.Aliases...)
+	var cves []string
+	for _, name := range names {
+		if strings.HasPrefix(name, "CVE-") && !slices.Contains(cves, name) {
+			cves = append(cves, name)
+		}
+	}
+	if len(cves) <= 1 {
+		return [][]string{names}
+	}
+	facets := make([][]string, 0, len(cves))
+	for _, cve := range cves {
+		facets = append(facets, []string{v.ID, cve})
+	}
+	return facets
+}
+
+// words says who granted an exception, until when and why.
+func (x GrantedException) words() string {
+	text := fmt.Sprintf("%s%s until %s: %s", x.Owner, x.place(), x.Expires.UTC().Format(time.DateTime), x.Reason)
+	if x.Ticket != "" {
+		text += " (" + x.Ticket + ")"
+	}
+	return text
 }
 
 // use records that an exception excused something.

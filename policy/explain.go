@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -97,7 +98,7 @@ func (x *explanation) signed() []string {
 	if s := x.spec.SBOM; s != nil {
 		line := fmt.Sprintf("an SBOM of type %s by %s", either(s.PredicateTypes), newQuorum(x.c.groups(s.SignedBy...)))
 		if s.Required {
-			lines = append(lines, line+"; the layers are not catalogued")
+			lines = append(lines, line+", of each platform; alone it stands in for cataloguing the layers")
 		} else {
 			lines = append(lines, "nothing more where there is "+line+": it stands in for cataloguing the layers")
 		}
@@ -132,7 +133,7 @@ func (x *explanation) reports(r Report) []string {
 		lines = append(lines, line)
 	}
 	if r.attested() {
-		line := fmt.Sprintf("a report of vulnerabilities by %s, from a scan of the last %s%s", newQuorum(x.c.groups(r.SignedBy...)), r.ScanMaxAge, database)
+		line := fmt.Sprintf("a report of vulnerabilities by %s, from a scan of the last %s%s", newQuorum(x.c.groups(r.SignedBy...)), cmp.Or(r.ScanMaxAge, r.MaxAge), database)
 		if r.AllowUndatedDatabase {
 			line += " or of unknown age"
 		}
@@ -293,7 +294,7 @@ func (x *explanation) exceptions() []string {
 	var lines []string
 	if l := x.spec.Licenses; l != nil {
 		for _, e := range l.Exceptions {
-			lines = append(lines, fmt.Sprintf("licences until %s, by %s: %s", e.Expires.UTC().Format(time.DateTime), e.Owner, e.Reason))
+			lines = append(lines, x.exception(e.words(), e.Repositories, e.Expires, e.Owner, e.Reason, e.Ticket))
 		}
 	}
 	v := x.spec.Vulnerabilities
@@ -304,22 +305,11 @@ func (x *explanation) exceptions() []string {
 		lines = append(lines, "what is on the list "+strings.Join(v.ExceptionLists, " and "))
 	}
 	for _, e := range v.Exceptions {
-		where := ""
+		what := e.ID
 		if e.Package != "" {
-			where += " in " + e.Package
+			what += " in " + e.Package
 		}
-		if len(e.Repositories) > 0 {
-			where += " in repositories " + patterns(e.Repositories)
-		}
-		state := "until "
-		if !x.now.Before(e.Expires.Time) {
-			state = "no more: it ended "
-		}
-		line := fmt.Sprintf("%s%s, %s%s, by %s: %s", e.ID, where, state, e.Expires.UTC().Format(time.DateTime), e.Owner, e.Reason)
-		if e.Ticket != "" {
-			line += " (" + e.Ticket + ")"
-		}
-		lines = append(lines, line)
+		lines = append(lines, x.exception(what, e.Repositories, e.Expires, e.Owner, e.Reason, e.Ticket))
 	}
 	if v.VEX != nil {
 		line := "vulnerabilities that VEX statements"
@@ -329,6 +319,22 @@ func (x *explanation) exceptions() []string {
 		lines = append(lines, fmt.Sprintf("%s by %s say do no harm in this image", line, newQuorum(x.c.groups(v.VEX.SignedBy...))))
 	}
 	return lines
+}
+
+// exception says what is excused where, by whom and until when.
+func (x *explanation) exception(what string, repositories []string, expires Date, owner, reason, ticket string) string {
+	if len(repositories) > 0 {
+		what += " in repositories " + patterns(repositories)
+	}
+	state := "until "
+	if !x.now.Before(expires.Time) {
+		state = "no more: it ended "
+	}
+	line := fmt.Sprintf("%s, %s%s, by %s: %s", what, state, expires.UTC().Format(time.DateTime), owner, reason)
+	if ticket != "" {
+		line += " (" + ticket + ")"
+	}
+	return line
 }
 
 func (x *explanation) promotion() []string {
@@ -350,10 +356,17 @@ func (x *explanation) promotion() []string {
 	return lines
 }
 
+// awaits says whether something that is missing is awaited.
+func (s Spec) awaits() bool {
+	v, created := s.Vulnerabilities, s.PatchLevel.Created
+	return len(s.Signatures)+len(s.Attestations) > 0 || s.SBOM != nil && s.SBOM.Required || v != nil && v.Report.attested() ||
+		created != nil && slices.Contains(created.From, createdProvenance)
+}
+
 func (x *explanation) refusal() []string {
 	lines := []string{"promotes nothing, and tells the developer what was found, what is expected and what to do"}
-	if len(x.spec.Signatures)+len(x.spec.Attestations) > 0 || x.spec.SBOM != nil && x.spec.SBOM.Required {
-		lines = append(lines, fmt.Sprintf("comes %s after the push where what is missing could still be signed", x.spec.Wait))
+	if wait := *x.spec.Wait; x.spec.awaits() && wait > 0 {
+		lines = append(lines, fmt.Sprintf("comes %s after the push where what is missing could still be signed", wait))
 	}
 	return lines
 }

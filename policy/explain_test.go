@@ -46,14 +46,21 @@ func TestExplain(t *testing.T) {
 		},
 		"components and licences": {
 			"components: {deny: [\"pkg:npm/a\", {purl: \"pkg:npm/b\", versions: \"< 2\", reason: old, repositories: [\"x/**\"]}], require: [\"pkg:deb/*/ca-certificates\"]}\n" +
-				"licenses: {deny: [\"AGPL-*\"], allow: [MIT], types: [npm], exceptions: [{licenses: [AGPL-3.0-only], expires: 2026-12-31, owner: legal, reason: bought}]}",
+				"licenses: {deny: [\"AGPL-*\"], allow: [MIT], types: [npm], exceptions: [{licenses: [AGPL-3.0-only], expires: 2026-12-31, owner: legal, reason: bought}, {licenses: [MIT], packages: [\"pkg:npm/a\"], expires: 2026-01-01, owner: legal, reason: bought, ticket: L-1}]}",
 			[]string{
 				"no package pkg:npm/a", "no package pkg:npm/b < 2 in repositories x/** (old)", "on each platform a package pkg:deb/*/ca-certificates",
-				"no licence of packages of type npm but MIT", "AGPL-*", "a licence that is known of packages of type npm", "licences until 2027-01-01 00:00:00, by legal: bought",
+				"no licence of packages of type npm but MIT", "AGPL-*", "a licence that is known of packages of type npm", "the licence AGPL-3.0-only, until 2027-01-01 00:00:00, by legal: bought",
+				"the licence MIT of the package pkg:npm/a, no more: it ended 2026-01-02 00:00:00, by legal: bought (L-1)",
 			},
 			nil,
 		},
-		"no ports": {"image: {ports: {allow: []}}", []string{"no exposed ports\n"}, nil},
+		"a scan without an age of its own": {
+			"authorities: [{name: one, anyOf: [{keyFile: ci.pub}]}]\nvulnerabilities: {report: {from: [attestation], signedBy: [one], maxAge: 24h}, deny: [{severity: high}]}",
+			[]string{"from a scan of the last 1d with", "comes 1h after the push"},
+			[]string{"0s"},
+		},
+		"nothing is awaited": {"wait: 0s\nsignatures: [{name: ci, anyOf: [{keyFile: ci.pub}]}]", []string{"a signature of the image"}, []string{"after the push"}},
+		"no ports":           {"image: {ports: {allow: []}}", []string{"no exposed ports\n"}, nil},
 		"audit mode, channels": {
 			"mode: audit\nrules: [{name: a, expression: 'push.tag != \"\"', message: tag it}]\npromote: {to: golden, repository: x, tags: [a], channels: [b, c], immutable: true}\n",
 			[]string{"A yes: has no effect", "Enforced, it would copy", "under the tags a, which then never move", "and moves the channels b, c", `a: push.tag != "" (tag it)`},

@@ -34,6 +34,22 @@ type LicenseException struct {
 	Ticket       string       `yaml:"ticket" json:"ticket,omitempty"`
 }
 
+// words says what is excused.
+func (x LicenseException) words() string {
+	what := "every licence, and none that is known,"
+	if len(x.Licenses) > 0 {
+		what = "the licence " + either(x.Licenses)
+	}
+	if len(x.Packages) == 0 {
+		return what
+	}
+	packages := make([]string, 0, len(x.Packages))
+	for _, p := range x.Packages {
+		packages = append(packages, string(p))
+	}
+	return what + " of the package " + either(packages)
+}
+
 // licenceRules are Licenses made ready.
 type licenceRules struct {
 	deny, allow []licencePattern

@@ -15,6 +15,7 @@ import (
 // licensed has the image hold nothing but a package under these licences.
 func licensed(licenses ...string) edit {
 	return scanIs(func(s *policy.Scan) {
+		s.OS = nil // whose own packages are left out
 		p := installed("pkg:npm/app@1.0.0")
 		p.Licenses = licenses
 		s.Packages, s.LicensesRead = []policy.Package{p}, true
@@ -149,7 +150,9 @@ func TestDecisionsAboutLicenses(t *testing.T) {
 		}, 0, no, absent, "pkg:npm/other@1"},
 		{"every platform", agpl, func(k keys, ev *policy.Evidence) {
 			licensed("MIT")(k, ev)
-			secondPlatform(func(p *policy.Platform) { p.Scan.Packages = []policy.Package{installed("pkg:npm/other@1")} })(k, ev)
+			secondPlatform(func(p *policy.Platform) {
+				p.Scan.Packages, p.Scan.OS = []policy.Package{installed("pkg:npm/other@1")}, nil
+			})(k, ev)
 		}, 0, no, absent, "pkg:npm/other@1"},
 		{"no scan", agpl, noScan, 0, unknown, policy.ReasonUnavailable, "not scanned"},
 		{"the scan failed", agpl, problem(policy.PartScan, ""), 0, unknown, policy.ReasonUnavailable, "503"},

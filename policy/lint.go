@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -24,6 +25,9 @@ func (c *Compiled) Warnings() []Warning {
 	l.lintDeny()
 	l.lintCounts()
 	l.lintPatchLevel()
+	l.lintComponents()
+	l.lintLicenses()
+	l.lintEnvironment()
 	l.lintExpressions()
 	l.lintPromote()
 	return l.warnings
@@ -105,10 +109,33 @@ func (l *linter) lintExpression(path string, e *expression) {
 		}
 	}
 	for _, pattern := range e.patterns {
-		if !strings.HasPrefix(pattern, "^") || !strings.HasSuffix(pattern, "$") {
+		if !anchored(pattern) {
 			l.warn(path, "matches(%q) holds for a part of the text; write ^ in front and $ behind for the whole of it", pattern)
 		}
 	}
+}
+
+// anchored says whether a regular expression is for a whole text, whichever of its
+// alternatives fits. What cannot be read is, so that only one thing is said of it.
+func anchored(pattern string) bool {
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	return err != nil || begins(parsed, syntax.OpBeginText, 0) && begins(parsed, syntax.OpEndText, -1)
+}
+
+// begins says whether a regular expression has an assertion at one of its ends: 0
+// for the first part of a sequence, -1 for the last.
+func begins(e *syntax.Regexp, assertion syntax.Op, end int) bool {
+	switch e.Op { //nolint:exhaustive // all others consume text, or assert something else
+	case assertion:
+		return true
+	case syntax.OpCapture:
+		return begins(e.Sub[0], assertion, end)
+	case syntax.OpConcat:
+		return begins(e.Sub[(len(e.Sub)+end)%len(e.Sub)], assertion, end)
+	case syntax.OpAlternate:
+		return !slices.ContainsFunc(e.Sub, func(one *syntax.Regexp) bool { return !begins(one, assertion, end) })
+	}
+	return false
 }
 
 // literalPatterns lists the regular expressions that are written out in an

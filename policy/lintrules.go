@@ -30,7 +30,7 @@ func (d Deny) includes(other Deny) bool {
 		return false
 	case d.KnownExploited && !other.KnownExploited, d.EPSS > 0 && other.EPSS < d.EPSS:
 		return false
-	case d.After > other.After, d.After > 0 && d.Since != other.Since:
+	case d.After > other.After, d.After > 0 && (d.Since == SinceAdvisory) != (other.Since == SinceAdvisory):
 		return false
 	}
 	return contains(d.Types, other.Types) && contains(d.Packages, other.Packages)
@@ -99,6 +99,58 @@ func (l *linter) lintPatchLevel() {
 		wider := slices.IndexFunc(l.c.systems, func(o systemRange) bool { return o.id == system.id && o.operator == "" })
 		if wider >= 0 && wider != i && (system.operator != "" || wider < i) {
 			l.warn(fmt.Sprintf("$.spec.patchLevel.operatingSystems.allow[%d]", i), "it makes no difference: allow[%d] takes every release of %s", wider, system.id)
+		}
+	}
+}
+
+// lintComponents warns of packages that are denied already, and of those that are
+// required too.
+func (l *linter) lintComponents() {
+	s := l.c.policy.Spec.Components
+	if s == nil {
+		return
+	}
+	for i, c := range s.Deny {
+		if j := slices.IndexFunc(s.Deny[:i], func(o Component) bool { return o.includes(c) }); j >= 0 {
+			l.warn(fmt.Sprintf("$.spec.components.deny[%d]", i), "it makes no difference: deny[%d] refuses it", j)
+		}
+	}
+	for i, c := range s.Require {
+		if j := slices.IndexFunc(s.Deny, func(o Component) bool { return o.includes(c) }); j >= 0 {
+			l.warn(fmt.Sprintf("$.spec.components.require[%d]", i), "nothing can pass: deny[%d] refuses what it asks for", j)
+		}
+	}
+}
+
+// includes says whether an entry means all that another one does, as far as
+// what is written says.
+func (c Component) includes(other Component) bool {
+	return c.PURL == other.PURL && (c.Versions == "" || c.Versions == other.Versions) &&
+		(len(c.Repositories) == 0 || slices.Equal(c.Repositories, other.Repositories))
+}
+
+// lintLicenses warns of licences that are both allowed and denied.
+func (l *linter) lintLicenses() {
+	s := l.c.policy.Spec.Licenses
+	if s == nil {
+		return
+	}
+	for i, allowed := range s.Allow {
+		if j := slices.Index(s.Deny, allowed); j >= 0 {
+			l.warn(fmt.Sprintf("$.spec.licenses.allow[%d]", i), "it makes no difference: deny[%d] refuses %s", j, allowed)
+		}
+	}
+}
+
+// lintEnvironment warns of variables that are both denied and required.
+func (l *linter) lintEnvironment() {
+	s := l.c.policy.Spec.Image
+	if s == nil || s.Env == nil {
+		return
+	}
+	for i, required := range s.Env.Require {
+		if j := slices.IndexFunc(s.Env.Deny, func(denied string) bool { return variableIs(required, denied) }); j >= 0 {
+			l.warn(fmt.Sprintf("$.spec.image.env.require[%d]", i), "nothing can pass: deny[%d] refuses the variable that it asks for", j)
 		}
 	}
 }

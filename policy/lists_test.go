@@ -55,7 +55,7 @@ func repositoryIs(name string) edit {
 }
 
 func withPackages(packages ...policy.Package) edit {
-	return scanIs(func(s *policy.Scan) { s.Packages = packages })
+	return scanIs(func(s *policy.Scan) { s.Packages, s.OS = packages, nil })
 }
 
 func lodash(version string) edit {

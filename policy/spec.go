@@ -38,7 +38,7 @@ type Spec struct {
 	From            string           `yaml:"from" json:"from"` // a registry's name in the configuration
 	Match           Match            `yaml:"match" json:"match"`
 	Mode            Mode             `yaml:"mode" json:"mode"`
-	Wait            Duration         `yaml:"wait" json:"wait"`
+	Wait            *Duration        `yaml:"wait" json:"wait"` // 10m when nil, which that of a compiled policy never is
 	Authorities     []NamedAuthority `yaml:"authorities" json:"authorities,omitempty"`
 	Signatures      []SignatureRule  `yaml:"signatures" json:"signatures,omitempty"`
 	Attestations    []Attested       `yaml:"attestations" json:"attestations,omitempty"`

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/golden-gatekeeper/gatekeeper/policy/vulnreport"
@@ -20,6 +21,13 @@ type stated struct {
 
 // names are the identifiers that it is known by.
 func (s stated) names() []string { return append([]string{s.ID}, s.Aliases...) }
+
+// isAmong says whether all that it is about is among names.
+func (s stated) isAmong(names map[string]bool) bool {
+	return !slices.ContainsFunc(s.facets(), func(facet []string) bool {
+		return !slices.ContainsFunc(facet, func(name string) bool { return names[name] })
+	})
+}
 
 // String says what it is, and where.
 func (s stated) String() string {

@@ -55,6 +55,46 @@ func cyclone(state, ref string) string {
 		`"vulnerabilities":[{"id":"CVE-1","analysis":{"state":%q,"detail":"we do not call it"},"affects":[{"ref":%q}]}]}`, strings.Repeat("ab", 32), state, ref)
 }
 
+// A statement that takes an excuse back does so where it is understood in part only.
+func TestAnExcuseIsTakenBackInDoubt(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	c := k.compile(t, security(deniesFixed))
+	ranges := `"affects":[{"ref":"image","versions":[{"version":"1.2.3"}]}]`
+	for name, tt := range map[string]struct {
+		edits []edit
+		want  policy.Verdict
+	}{
+		"an excuse alone": {[]edit{cve(nil), states(notAffected("CVE-1", 3*dayAge))}, policy.VerdictPromoted},
+		"exploitable in some versions": {
+			[]edit{cve(nil), states(notAffected("CVE-1", 3*dayAge)), attests(nobody, vex.PredicateCycloneDX, strings.Replace(cyclone("exploitable", "image"), `"affects":[{"ref":"image"}]`, ranges, 1))},
+			policy.VerdictRejected,
+		},
+		"resolved in some versions": {
+			[]edit{cve(nil), attests(nobody, vex.PredicateCycloneDX, strings.Replace(cyclone("resolved", "image"), `"affects":[{"ref":"image"}]`, ranges, 1))},
+			policy.VerdictRejected,
+		},
+		"affected, in a package of which the type is not known": {
+			[]edit{cve(func(v *policy.Vulnerability) { v.Type = "" }), states(notAffected("CVE-1", 3*dayAge)), states(says("CVE-1", "affected", "", in("pkg:deb/debian/openssl"), 0))},
+			policy.VerdictRejected,
+		},
+		"affected, in another package": {
+			[]edit{cve(func(v *policy.Vulnerability) { v.Type = "" }), states(notAffected("CVE-1", 3*dayAge)), states(says("CVE-1", "affected", "", in("pkg:deb/debian/curl"), 0))},
+			policy.VerdictPromoted,
+		},
+		"not affected, in a package of which the type is not known": {
+			[]edit{cve(func(v *policy.Vulnerability) { v.Type = "" }), states(says("CVE-1", "not_affected", because, in("pkg:deb/debian/openssl"), 0))},
+			policy.VerdictRejected,
+		},
+	} {
+		ev := k.good()
+		all(tt.edits...)(k, ev)
+		if got := policy.Evaluate(c, ev, received()); got.Verdict != tt.want {
+			t.Errorf("%s: %s, want %s: %+v", name, got.Verdict, tt.want, got.Findings)
+		}
+	}
+}
+
 func TestVEXDecides(t *testing.T) {
 	t.Parallel()
 	const (

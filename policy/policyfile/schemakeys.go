@@ -23,7 +23,7 @@ func described() map[string]key {
 		"Spec.From":            {"the registry, by its name in the configuration, whose pushes the policy is about", true, nil},
 		"Spec.Match":           {"which pushes the policy is about", true, nil},
 		"Spec.Mode":            {"enforce promotes on a yes, audit only decides and records; enforce when left out", false, []string{"enforce", "audit"}},
-		"Spec.Wait":            {"how long, from the push, missing evidence is awaited; 10m when left out, at most 30d", false, nil},
+		"Spec.Wait":            {"how long, from the push, missing evidence is awaited; 10m when left out, 0s not at all, at most 30d", false, nil},
 		"Spec.Authorities":     {"whose signatures count, by names that the rest refers to", false, nil},
 		"Spec.Signatures":      {"image signatures; every entry has to hold", false, nil},
 		"Spec.Attestations":    {"signed statements about the image; every entry has to hold", false, nil},

@@ -124,7 +124,7 @@ func (c cycloneDX) statement(v cycloneDXVulnerability, components map[string][]c
 		break
 	}
 	for _, a := range v.Affects {
-		if p, ok := c.product(a, components); ok {
+		if p, ok := c.product(a, components, s.Excuses()); ok {
 			s.Products = append(s.Products, p)
 		}
 	}
@@ -133,12 +133,13 @@ func (c cycloneDX) statement(v cycloneDXVulnerability, components map[string][]c
 
 // product is what a reference is about: the document's own component, one of
 // those inside it, or a package URL. It is false for what is not understood:
-// other documents' components, and ranges of versions.
-func (c cycloneDX) product(a cycloneDXAffected, components map[string][]cycloneDXComponent) (Product, bool) {
+// other documents' components and, of what excuses, ranges of versions, which
+// else are taken for all versions.
+func (c cycloneDX) product(a cycloneDXAffected, components map[string][]cycloneDXComponent, excuses bool) (Product, bool) {
 	own := c.Metadata.Component
 	inside := components[a.Ref]
 	switch {
-	case len(a.Versions) > 0:
+	case len(a.Versions) > 0 && excuses:
 		return Product{}, false
 	case own != nil && own.Ref == a.Ref && a.Ref != "" && len(inside) == 0:
 		return own.product(), true

@@ -87,18 +87,25 @@ func (i Image) inRepository(url, name string) bool {
 
 func last(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// Covers says whether a statement about the product is about a package in it.
-func (p Product) Covers(found Package) bool {
+// Covers says whether a statement about the product is about a package in it. What
+// is not known of the package fits nothing.
+func (p Product) Covers(found Package) bool { return p.covers(found, false) }
+
+// MayCover is Covers where what is not known of the package fits everything: for
+// statements that something does harm.
+func (p Product) MayCover(found Package) bool { return p.covers(found, true) }
+
+func (p Product) covers(found Package, loosely bool) bool {
 	return len(p.Packages) == 0 || slices.ContainsFunc(p.Packages, func(names []string) bool {
-		return slices.ContainsFunc(names, found.isNamed)
+		return slices.ContainsFunc(names, func(purl string) bool { return found.isNamed(purl, loosely) })
 	})
 }
 
 // isNamed says whether a package URL names the package: its type, its name
-// and, where there is one, its version. What is not known fits nothing.
-func (p Package) isNamed(purl string) bool {
+// and, where there is one, its version.
+func (p Package) isNamed(purl string, loosely bool) bool {
 	u, err := packageurl.FromString(purl)
-	if err != nil || p.Type == "" || p.Name == "" || u.Type != p.Type {
+	if err != nil {
 		return false
 	}
 	name := u.Name
@@ -108,5 +115,6 @@ func (p Package) isNamed(purl string) bool {
 			name = u.Namespace + "/" + u.Name
 		}
 	}
-	return name == p.Name && (u.Version == "" || u.Version == p.Version)
+	fits := func(known, named string) bool { return known == named && known != "" || known == "" && loosely }
+	return fits(p.Type, u.Type) && fits(p.Name, name) && (u.Version == "" || fits(p.Version, u.Version))
 }
