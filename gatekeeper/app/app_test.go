@@ -161,6 +161,15 @@ func TestPreparedDataIsKept(t *testing.T) {
 		}
 		before = now
 	}
+	if err := os.WriteFile(filepath.Join(dir, secretFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := prepareData(dir); err == nil || !strings.Contains(err.Error(), secretFile+" is empty: remove the file") {
+		t.Errorf("a secret that was not written: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, secretFile)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(filepath.Join(dir, ownKeyFile)); err != nil {
 		t.Fatal(err)
 	}

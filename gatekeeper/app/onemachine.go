@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
@@ -147,13 +148,30 @@ func generateKeys(private, public string) error {
 // carry.
 func prepareSecret(file string) error {
 	there, err := exists(file)
-	if err != nil || there {
+	if err != nil {
+		return err
+	}
+	if there {
+		_, err := readSecret(file)
 		return err
 	}
 	if err := os.WriteFile(file, []byte(rand.Text()+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write the notification secret: %w", err)
+		// A part of it would be taken for the whole.
+		return errors.Join(fmt.Errorf("write the notification secret: %w", err), os.Remove(file))
 	}
 	return nil
+}
+
+func readSecret(file string) (string, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(content))
+	if secret == "" {
+		return "", fmt.Errorf("the notification secret in %s is empty: remove the file, and another one is made", file)
+	}
+	return secret, nil
 }
 
 func exists(path string) (bool, error) {
@@ -245,11 +263,11 @@ func startOneMachine(ctx context.Context, o machineOptions) (_ *machine, err err
 }
 
 func (m *machine) startRegistries(ctx context.Context, webhooks, writeToken string) (err error) {
-	secret, err := os.ReadFile(filepath.Join(m.opts.dir, secretFile))
+	secret, err := readSecret(filepath.Join(m.opts.dir, secretFile))
 	if err != nil {
 		return err
 	}
-	notify := &embedded.Endpoint{URL: "http://" + webhooks + "/webhooks/staging", Secret: string(secret[:len(secret)-1])}
+	notify := &embedded.Endpoint{URL: "http://" + webhooks + "/webhooks/staging", Secret: secret}
 	if m.opts.registryBinary != "" {
 		if m.staging, err = startRegistryProcess(ctx, m.opts.registryBinary, filepath.Join(m.opts.dir, "staging"), notify); err != nil {
 			return err

@@ -105,7 +105,6 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	if err != nil {
 		return nil, err
 	}
-	svc.replicas = registries.Share // limits are those of all together
 	scans, err := emptyDir(filepath.Join(s.dir(), "scans"))
 	if err != nil {
 		return nil, err
@@ -118,6 +117,10 @@ func newService(ctx context.Context, s *setup, webhooks, admin net.Listener, log
 	svc.watcher = policyset.NewWatcher(policyset.Deps{
 		Set: s.policies, TrustRoots: roots, Rejudger: svc.journal, Observer: metrics, Now: time.Now, Log: log,
 	})
+	svc.replicas = func(alive int) {
+		registries.Share(alive) // limits are those of all together
+		svc.watcher.Replicas(alive)
+	}
 	svc.unconfined = scanner.Unconfined()
 	svc.verifier = confined.NewPool(confined.Options{Workers: verifiers(), Now: time.Now, Log: log})
 	all := parts{

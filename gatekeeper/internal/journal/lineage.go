@@ -118,7 +118,8 @@ type layered struct {
 
 // sameLayers reads platforms of golden images l for which a condition holds: of
 // those in one repository with as many layers the newest, since an image may
-// become golden under another digest with each commit, and the claimed ones.
+// become golden under another digest with each commit, the newest of each channel,
+// and the claimed ones. One can be there several times.
 func sameLayers(ctx context.Context, on db, where string, args []any, claimed ...string) ([]layered, error) {
 	also := ""
 	args = append(slices.Clip(args), maxSameReleases)
@@ -129,10 +130,11 @@ func sameLayers(ctx context.Context, on db, where string, args []any, claimed ..
 	var same []layered
 	err := on.each(ctx, `
 		SELECT registry, repository, digest, manifest, layers, digest_chain, diff_chain, source, claims, at FROM (
-		  SELECT l.registry, l.repository, l.digest, l.manifest, l.layers, l.digest_chain, l.diff_chain, l.source, l.claims, r.at,
-		    row_number() OVER (PARTITION BY l.registry, l.repository, l.layers ORDER BY r.place DESC, l.manifest) AS place
-		  FROM golden_layers l JOIN golden_releases r ON r.registry = l.registry AND r.repository = l.repository AND r.channel = '' AND r.digest = l.digest
-		  WHERE `+where+") AS same WHERE place <= ?"+also+" LIMIT ?", append(args, maxSameLayers+1), func(r row) error {
+		  SELECT l.registry, l.repository, l.digest, l.manifest, l.layers, l.digest_chain, l.diff_chain, l.source, l.claims, r.channel,
+		    max(CASE r.channel WHEN '' THEN r.at END) OVER (PARTITION BY l.registry, l.repository, l.digest, l.manifest) AS at,
+		    row_number() OVER (PARTITION BY l.registry, l.repository, l.layers, r.channel ORDER BY r.place DESC, l.manifest) AS place
+		  FROM golden_layers l JOIN golden_releases r ON r.registry = l.registry AND r.repository = l.repository AND r.digest = l.digest
+		  WHERE `+where+") AS same WHERE place <= CASE channel WHEN '' THEN CAST(? AS integer) ELSE 1 END"+also+" LIMIT ?", append(args, maxSameLayers+1), func(r row) error {
 		var s layered
 		var claims string
 		var at int64
@@ -197,7 +199,7 @@ func basesOf(ctx context.Context, on db, releases []policy.Base, claimed []strin
 // leastBehind picks, of releases as byPlace puts them, the one that an image
 // with these layers is the closest to the newest by.
 func leastBehind(ctx context.Context, on db, releases []policy.Base) (best policy.Base, err error) {
-	for i, b := range releases[:min(len(releases), maxSameReleases)] {
+	for i, b := range releases {
 		if b.Layers < releases[0].Layers {
 			break
 		}

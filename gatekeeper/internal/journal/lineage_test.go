@@ -358,6 +358,46 @@ func TestBasesAreKept(t *testing.T) {
 	}
 }
 
+// The newest release of a channel is found behind any number of images with the
+// same layers that are in none, and is the current one though the repository has
+// newer ones.
+func TestTheHeadOfAChannelIsFoundBehindOthers(t *testing.T) {
+	t.Parallel()
+	for name, e := range engines() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := e.openNew(t)
+			head := promote(t, j, release{repository: "base/debian", tag: "v7", channel: "stable", platforms: []policy.Platform{layered("v7", "a")}})
+			for i := range 25 {
+				tag := fmt.Sprintf("main-%d", i)
+				promote(t, j, release{repository: "base/debian", tag: tag, platforms: []policy.Platform{layered(tag, "a")}})
+			}
+			for i := range 5 {
+				tag := fmt.Sprintf("next-%d", i)
+				promote(t, j, release{repository: "base/debian", tag: tag, platforms: []policy.Platform{layered(tag, "b", tag)}})
+			}
+			image := layered("", "a", "x")
+			if l := lineageOf(t, j, image); len(l.Bases) != 1 || l.Bases[0].Digest != head.Digest || l.Bases[0].Behind != 0 {
+				t.Errorf("%q: %+v", short(l), l.Bases)
+			}
+			promote(t, j, release{
+				repository: "team/app", tag: "1", platforms: []policy.Platform{image},
+				bases: []policy.BuiltOn{{Platform: "linux/amd64", Image: image.Digest, Registry: "golden", Repository: "base/debian", Digest: head.Digest, Manifest: layered("v7", "a").Digest}},
+			})
+			if outdated, err := j.Rebuilds(t.Context(), 10); err != nil || len(outdated) > 0 {
+				t.Errorf("to be built again: %+v, %v", outdated, err)
+			}
+			promote(t, j, release{repository: "base/debian", tag: "v8", channel: "stable", platforms: []policy.Platform{layered("v8", "c")}})
+			if l := lineageOf(t, j, image); len(l.Bases) == 0 || l.Bases[0].Digest != head.Digest || l.Bases[0].Behind != 1 {
+				t.Errorf("after the next one: %q", short(l))
+			}
+			if outdated, err := j.Rebuilds(t.Context(), 10); err != nil || len(outdated) != 1 {
+				t.Errorf("to be built again: %+v, %v", outdated, err)
+			}
+		})
+	}
+}
+
 // However often an image became golden under other digests, as where each
 // commit has a label of its own, the newest of them is found, and the one that
 // an image names.

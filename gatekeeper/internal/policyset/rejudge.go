@@ -68,14 +68,18 @@ func (s *state) equal(other *state) bool {
 }
 
 // rejudge has the pushes judged again that a change concerns. It is done at the
-// start too, for what changed while the service was away, and again later when
-// it did not succeed. An exception that ends is a change.
+// start too, for what changed while the service was away, when another process is
+// gone, and again later when it did not succeed. An exception that ends is a
+// change.
 func (w *Watcher) rejudge(ctx context.Context, roots trustRoots) {
 	policies := w.Set.InForce()
 	now := w.Now()
 	next := &state{policies: map[string]string{}, turned: map[string]int{}, roots: roots}
 	for _, p := range policies.All() {
 		next.policies[p.Name()], next.turned[p.Name()] = p.Fingerprint(), p.Turned(now)
+	}
+	if w.left.Swap(false) {
+		w.told = nil
 	}
 	if w.Rejudger == nil || next.equal(w.told) {
 		return

@@ -56,7 +56,9 @@ type Deps struct {
 // Watcher follows the files of policies, keys and trust roots.
 type Watcher struct {
 	Deps
-	trouble atomic.Pointer[error] // what Ready answers
+	trouble  atomic.Pointer[error] // what Ready answers
+	replicas atomic.Int64          // how many processes judge
+	left     atomic.Bool           // one of them did, by what may have been other policies
 
 	failed     error             // why the policies cannot be read
 	logged     map[string]string // the files of which the log said so
@@ -67,6 +69,15 @@ type Watcher struct {
 // NewWatcher returns a watcher.
 func NewWatcher(deps Deps) *Watcher {
 	return &Watcher{Deps: deps, unreadable: map[string]error{}}
+}
+
+// Replicas tells how many processes judge pushes. One that is gone may have been
+// the last with older policies, as when new processes with new ones take the place
+// of old ones.
+func (w *Watcher) Replicas(alive int) {
+	if int64(alive) < w.replicas.Swap(int64(alive)) {
+		w.left.Store(true)
+	}
 }
 
 // Run looks at the files until ctx ends, and at once when reload says so.

@@ -286,6 +286,21 @@ func TestTrustRootsAreFollowed(t *testing.T) {
 	}
 }
 
+// A process that is gone may have judged by other policies until it stopped.
+func TestPushesAreComparedAgainWhenAProcessIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.open()
+	w.look()
+	for _, step := range []struct{ alive, want int }{{1, 1}, {2, 1}, {2, 1}, {1, 2}, {1, 2}, {3, 2}, {2, 3}} {
+		w.watcher.Replicas(step.alive)
+		w.look()
+		if len(w.rejudged) != step.want {
+			t.Errorf("%d processes: compared %d times, want %d", step.alive, len(w.rejudged), step.want)
+		}
+	}
+}
+
 func TestWakingIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -8,3 +8,6 @@ CREATE TABLE platforms (
   PRIMARY KEY (source, repository, part_of, digest)
 );
 CREATE INDEX platforms_digest ON platforms (source, repository, digest);
+
+-- All places of a release, whatever its channels.
+CREATE INDEX golden_releases_digest ON golden_releases (registry, repository, digest);
