@@ -266,7 +266,7 @@ func databaseCommands(streams app.Streams) *cobra.Command {
 			Use: "migrate", Short: "Bring the tables of the journal up to date, as serve does when it starts", Args: cobra.NoArgs,
 			Example: "  gatekeeper db migrate --config gatekeeper.yaml",
 			RunE: func(c *cobra.Command, _ []string) error {
-				return app.MigrateJournal(c.Context(), app.MigrateOptions{Config: o.Config, Data: o.Data}, streams)
+				return app.MigrateJournal(c.Context(), app.MigrateOptions{Config: o.Config, Data: o.Data, Output: o.Output}, streams)
 			},
 		},
 	)

@@ -158,17 +158,24 @@ func (o DatabaseOptions) print(place config.Database, headline string, streams S
 type MigrateOptions struct {
 	Config string // file; empty: a service without a configuration
 	Data   string // folder; only without Config
+	Output string // text or json
 }
 
 // MigrateJournal brings the tables of the journal up to date, as a service
 // does when it starts.
 func MigrateJournal(ctx context.Context, o MigrateOptions, streams Streams) error {
+	if err := checkOutput(o.Output); err != nil {
+		return err
+	}
 	c, err := o.configuration()
 	if err != nil {
 		return status(StatusUsage, err)
 	}
 	if err := journal.Migrate(ctx, c.Storage.URL, passwordOf(c.Storage), slog.New(slog.DiscardHandler)); err != nil {
 		return status(StatusUndecided, err)
+	}
+	if o.Output == outputJSON {
+		return printJSON(streams.Out, map[string]bool{"upToDate": true})
 	}
 	_, err = fmt.Fprintln(streams.Out, "the journal's tables are up to date")
 	return err

@@ -30,10 +30,10 @@ policies: policies
 	return path
 }
 
-func migrate(t *testing.T, config string) (string, error) {
+func migrate(t *testing.T, config, output string) (string, error) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	err := app.MigrateJournal(t.Context(), app.MigrateOptions{Config: config}, app.Streams{Out: &out, Err: &errs})
+	err := app.MigrateJournal(t.Context(), app.MigrateOptions{Config: config, Output: output}, app.Streams{Out: &out, Err: &errs})
 	return out.String() + errs.String(), err
 }
 
@@ -49,10 +49,13 @@ func TestMigrateBringsTablesUpToDate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			config := configured(t, fmt.Sprintf("{url: %q}", location(t)))
-			for range 2 { // the second time there is nothing to do
-				if out, err := migrate(t, config); err != nil || !strings.Contains(out, "up to date") {
+			for output, says := range map[string]string{"text": "up to date", "json": `"upToDate": true`} { // the second time there is nothing to do
+				if out, err := migrate(t, config, output); err != nil || !strings.Contains(out, says) {
 					t.Errorf("%v %s", err, out)
 				}
+			}
+			if _, err := migrate(t, config, "xml"); err == nil || !strings.Contains(err.Error(), "use text or json") {
+				t.Errorf("%v", err)
 			}
 		})
 	}
@@ -71,7 +74,7 @@ func TestMigrateNamesWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			out, err := migrate(t, configured(t, tt.storage))
+			out, err := migrate(t, configured(t, tt.storage), "text")
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error()+out, "correct-horse") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%v %s", err, out)
 			}

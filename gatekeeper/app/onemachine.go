@@ -163,7 +163,7 @@ func prepareSecret(file string) error {
 }
 
 func readSecret(file string) (string, error) {
-	content, err := os.ReadFile(file)
+	content, err := os.ReadFile(file) //nolint:gosec // of the data folder
 	if err != nil {
 		return "", err
 	}

@@ -284,7 +284,8 @@ func (svc *service) policyList() []web.Policy {
 		waived, versions := p.Lists()
 		list = append(list, web.Policy{
 			Name: p.Name(), Description: p.Description(), Mode: string(p.Mode()), Fingerprint: p.Fingerprint(), From: spec.From,
-			Repositories: spec.Match.Repositories, Tags: spec.Match.Tags, PromoteTo: spec.Promote.To, File: p.File,
+			Repositories: append([]string{}, spec.Match.Repositories...), Tags: spec.Match.Tags, RepositoriesRegExp: spec.Match.RepositoriesRegExp,
+			TagsRegExp: spec.Match.TagsRegExp, Versions: spec.Match.Versions, PromoteTo: spec.Promote.To, File: p.File,
 			ExceptionLists: waived, VersionLists: versions,
 		})
 	}

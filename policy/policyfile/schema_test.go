@@ -122,4 +122,28 @@ spec:
 			t.Errorf("%s: it is taken", name)
 		}
 	}
+
+	const waivers = `apiVersion: gatekeeper/v1alpha1
+kind: ExceptionList
+metadata: {name: waivers}
+spec: {exceptions: [{id: CVE-2026-5678, package: curl, expires: 2026-11-30, owner: sec@acme.example, reason: only in tests}]}
+`
+	const versions = `apiVersion: gatekeeper/v1alpha1
+kind: VersionList
+metadata: {name: platform}
+spec: {packages: [{type: npm, name: express, versions: ">= 4.21.2, < 5", since: 2026-10-01}]}
+`
+	for _, list := range []string{waivers, versions} {
+		if err := validate(list); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, text := range map[string]string{
+		"an exception without an end": strings.Replace(waivers, "expires: 2026-11-30, ", "", 1), "an unknown key of a list": strings.Replace(versions, "since", "sins", 1),
+		"a list with a policy's spec": strings.Replace(sound, "PromotionPolicy", "ExceptionList", 1), "a policy with a list's spec": strings.Replace(waivers, "ExceptionList", "PromotionPolicy", 1),
+	} {
+		if err := validate(text); err == nil {
+			t.Errorf("%s: it is taken", name)
+		}
+	}
 }

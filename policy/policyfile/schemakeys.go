@@ -17,6 +17,22 @@ func described() map[string]key {
 		"Policy.Metadata":   {"how the policy is called", true, nil},
 		"Policy.Spec":       {"what the policy says", true, nil},
 
+		"ExceptionList.APIVersion":     {"the version of the format", true, []string{"gatekeeper/v1alpha1"}},
+		"ExceptionList.Kind":           {"what the document is", true, []string{"ExceptionList"}},
+		"ExceptionList.Metadata":       {"how the list is called", true, nil},
+		"ExceptionList.Spec":           {"what the list says", true, nil},
+		"ExceptionListSpec.Exceptions": {"vulnerabilities that are excused, as in vulnerabilities.exceptions of policies that name the list", false, nil},
+		"VersionList.APIVersion":       {"the version of the format", true, []string{"gatekeeper/v1alpha1"}},
+		"VersionList.Kind":             {"what the document is", true, []string{"VersionList"}},
+		"VersionList.Metadata":         {"how the list is called", true, nil},
+		"VersionList.Spec":             {"what the list says", true, nil},
+		"VersionListSpec.Packages":     {"versions that are recommended; of several for one package all have to hold", true, nil},
+		"Recommended.Type":             {"the type of the package, as in package URLs", true, nil},
+		"Recommended.Name":             {"the package's name", true, nil},
+		"Recommended.Versions":         {"a range in the order of the ecosystem: \">= 4.17.21, < 5 || >= 6\"", true, nil},
+		"Recommended.Since":            {"the day (UTC) from which other versions are refused", false, nil},
+		"Recommended.Reason":           {"why, for findings", false, nil},
+
 		"Metadata.Name":        {"a name of its own: lower-case letters, digits, dots and dashes, at most 63", true, nil},
 		"Metadata.Description": {"what the policy is for", false, nil},
 

@@ -76,9 +76,13 @@ type Policy struct {
 	Mode         string   `json:"mode"`
 	Fingerprint  string   `json:"fingerprint"`
 	From         string   `json:"from"`
-	Repositories []string `json:"repositories"`
+	Repositories []string `json:"repositories"` // globs; any when empty
 	Tags         []string `json:"tags,omitempty"`
-	PromoteTo    string   `json:"promoteTo"`
+	// RepositoriesRegExp, TagsRegExp and Versions narrow down what is matched.
+	RepositoriesRegExp []string `json:"repositoriesRegExp,omitempty"`
+	TagsRegExp         []string `json:"tagsRegExp,omitempty"`
+	Versions           string   `json:"versions,omitempty"`
+	PromoteTo          string   `json:"promoteTo"`
 	// ExceptionLists and VersionLists are the lists that it names.
 	ExceptionLists []string `json:"exceptionLists,omitempty"`
 	VersionLists   []string `json:"versionLists,omitempty"`
