@@ -17,7 +17,7 @@ func TestAttack_CVE_2019_16097(t *testing.T) {
 	d.Token, d.PrivateMetrics = "s3cret-token", true
 	h := web.New(d)
 	paths := map[string]string{
-		"/": http.MethodGet, "/decisions/7": http.MethodGet, "/rebuilds": http.MethodGet, "/style.css": http.MethodGet, "/metrics": http.MethodGet, "/nothing": http.MethodGet,
+		"/": http.MethodGet, "/decisions/7": http.MethodGet, "/rebuilds": http.MethodGet, "/exceptions": http.MethodGet, "/style.css": http.MethodGet, "/metrics": http.MethodGet, "/nothing": http.MethodGet,
 		"/api/v1/decisions": http.MethodGet, "/api/v1/decisions/7": http.MethodGet, "/api/v1/images?image=a:v1": http.MethodGet,
 		"/api/v1/rebuilds": http.MethodGet, "/api/v1/exceptions": http.MethodGet, "/api/v1/policies": http.MethodGet, "/api/v1/openapi.yaml": http.MethodGet, "/api/v1/check": http.MethodPost,
 	}

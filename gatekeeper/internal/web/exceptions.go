@@ -16,13 +16,41 @@ type Exceptions interface {
 	Exceptions(ctx context.Context) ([]gatekeeper.ExceptionStatus, error)
 }
 
-// listExceptions answers ?policy=, ?list=, ?owner= and ?state=, strictly: a
-// filter that is misspelt would otherwise show everything.
 func (h *Handler) listExceptions(w http.ResponseWriter, r *http.Request) error {
+	chosen, err := h.chosenExceptions(r)
+	if err != nil {
+		return err
+	}
+	h.write(w, http.StatusOK, jsonType, map[string][]gatekeeper.ExceptionStatus{"exceptions": chosen})
+	return nil
+}
+
+// exceptionFilter is what the page of exceptions shows.
+type exceptionFilter struct {
+	State         gatekeeper.ExceptionState
+	Policy, Owner string
+}
+
+func (h *Handler) exceptionsPage(w http.ResponseWriter, r *http.Request) error {
+	chosen, err := h.chosenExceptions(r)
+	if err != nil {
+		return err
+	}
+	values := r.URL.Query()
+	h.render(w, http.StatusOK, "exceptions", page{
+		Title: "Exceptions", Exceptions: chosen, States: gatekeeper.ExceptionStates(),
+		Filter: exceptionFilter{gatekeeper.ExceptionState(values.Get("state")), values.Get("policy"), values.Get("owner")},
+	})
+	return nil
+}
+
+// chosenExceptions answers ?policy=, ?list=, ?owner= and ?state=, strictly: a
+// filter that is misspelt would otherwise show everything.
+func (h *Handler) chosenExceptions(r *http.Request) ([]gatekeeper.ExceptionStatus, error) {
 	values := r.URL.Query()
 	for key := range values {
 		if !slices.Contains([]string{"policy", "list", "owner", "state"}, key) {
-			return badRequest("unknown parameter %q; want policy, list, owner or state", key)
+			return nil, badRequest("unknown parameter %q; want policy, list, owner or state", key)
 		}
 	}
 	state := gatekeeper.ExceptionState(values.Get("state"))
@@ -31,11 +59,11 @@ func (h *Handler) listExceptions(w http.ResponseWriter, r *http.Request) error {
 		for _, k := range known {
 			names = append(names, string(k))
 		}
-		return badRequest("state is %q; want %s", state, strings.Join(names, ", "))
+		return nil, badRequest("state is %q; want %s", state, strings.Join(names, ", "))
 	}
 	all, err := h.deps.Exceptions.Exceptions(r.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	wanted := func(key, value string) bool { return values.Get(key) == "" || values.Get(key) == value }
 	chosen := []gatekeeper.ExceptionStatus{}
@@ -44,6 +72,5 @@ func (h *Handler) listExceptions(w http.ResponseWriter, r *http.Request) error {
 			chosen = append(chosen, x)
 		}
 	}
-	h.write(w, http.StatusOK, jsonType, map[string][]gatekeeper.ExceptionStatus{"exceptions": chosen})
-	return nil
+	return chosen, nil
 }

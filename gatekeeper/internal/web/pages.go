@@ -29,6 +29,10 @@ type page struct {
 	Older    string // the address of older decisions
 	Decision gatekeeper.Decision
 	Rebuilds []gatekeeper.RebuildNeeded
+
+	Exceptions []gatekeeper.ExceptionStatus
+	States     []gatekeeper.ExceptionState
+	Filter     exceptionFilter
 }
 
 func (h *Handler) listPage(w http.ResponseWriter, r *http.Request) error {

@@ -150,6 +150,7 @@ func (h *Handler) routes() []route {
 		{path: "/api/v1/openapi.yaml", methods: get(h.openAPI)},
 		{path: "/decisions/{id}", page: true, methods: get(h.decisionPage)},
 		{path: "/rebuilds", page: true, methods: get(h.rebuildsPage)},
+		{path: "/exceptions", page: true, methods: get(h.exceptionsPage)},
 		{path: "/style.css", methods: get(h.style)},
 		{path: "/{$}", page: true, methods: get(h.listPage)},
 		{path: "/", methods: get(func(http.ResponseWriter, *http.Request) error {
