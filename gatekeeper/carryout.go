@@ -71,8 +71,11 @@ func (g *Gate) promoteAll(ctx context.Context, d *Decision, results []policy.Res
 			continue
 		}
 		err := g.Promoter.Copy(ctx, subject, *r.Promotion)
-		if errors.Is(err, ErrNotFound) && d.wrote(*r.Promotion) {
-			err = nil // it left staging, and was copied before
+		_, taken := errors.AsType[*ConflictError](err)
+		if d.wrote(*r.Promotion) && (taken || errors.Is(err, ErrNotFound)) {
+			// It was copied before, and has left staging, or a newer push took one
+			// of its tags, which is left to that.
+			err = nil
 		}
 		if err != nil {
 			return "", err

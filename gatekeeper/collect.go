@@ -45,9 +45,11 @@ func (g *Gate) collect(ctx context.Context, p Push, matching []*policy.Compiled)
 			lineageProblems = g.findBases(groupCtx, &ev.Image)
 		}
 		apart := make(chan struct{}) // closed when attested is there
+		image := ev.Image
+		image.Platforms = slices.Clone(image.Platforms) // to which scans are added meanwhile
 		group.Go(func() (err error) {
 			defer close(apart)
-			attested, err = g.collectApart(groupCtx, p, ev.Subject, ev.Image, matching)
+			attested, err = g.collectApart(groupCtx, p, ev.Subject, image, matching)
 			return err
 		})
 		look := scanned(matching, ev.Image)

@@ -8,9 +8,14 @@ import (
 	"github.com/golden-gatekeeper/gatekeeper/policy"
 )
 
-// maxApart is how many bytes of predicates about the platforms of one index are
-// kept, of all of them together.
-const maxApart = 32 << 20
+// The limits of what is attested about the platforms of one index, of all of them
+// together: bytes of predicates that are kept, and attestations after which no
+// more platforms are looked at. An index is one image, whose evidence must not
+// take many times as long as another's.
+const (
+	maxApart      = 32 << 20
+	maxApartItems = 256
+)
 
 // attestedApart is what is attested about the platforms of an index, each by
 // itself.
@@ -34,9 +39,15 @@ func (g *Gate) collectApart(ctx context.Context, p Push, s policy.Subject, image
 		}
 	}
 	found := attestedApart{about: map[string][]policy.Attestation{}}
-	kept := 0
+	kept, items := 0, 0
 	for _, digest := range digests {
+		if items > maxApartItems {
+			found.about[digest] = []policy.Attestation{}
+			found.unread(image, digest, fmt.Errorf("there are more than %d attestations about the platforms before it; no more are judged", maxApartItems))
+			continue
+		}
 		about, err := g.Signatures.CollectAttestations(ctx, policy.Subject{Registry: s.Registry, Repository: s.Repository, Digest: digest}, authorities(asking))
+		items += len(about)
 		if kept += bytesOf(about); kept > maxApart {
 			about, err = nil, fmt.Errorf("what is attested about the platforms has more than %d bytes together; no more are kept", maxApart)
 		}

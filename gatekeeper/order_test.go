@@ -288,6 +288,31 @@ func TestAnInterruptedPromotionCopiesWhatIsMissing(t *testing.T) {
 	w.wantGolden(map[string]string{"team-a/app:v1": "a", "team-a/app:stable": "a"})
 }
 
+// A promotion that was interrupted leaves tags that a newer one took since to that,
+// also where they never move.
+func TestAnInterruptedPromotionLeavesTagsToNewerPushes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, strings.Replace(enforce, `tags: ["{{ .Tag }}"]`, `tags: ["{{ .Tag }}", "latest"]`, 1))
+	w.sign("a")
+	w.sign("b")
+	p := w.push("team-a/app", "v1.3.0", "a")
+	tagged := 0
+	w.beforeTag = func() {
+		if tagged++; tagged == 2 {
+			w.fail["tag"] = errOutage
+		}
+	}
+	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
+		t.Fatal(err)
+	}
+	w.beforeTag, w.fail["tag"] = nil, nil
+	w.process(w.push("team-a/app", "v1.3.1", "b"))
+	if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
+		t.Errorf("%+v: %+v", progress, w.last().Findings)
+	}
+	w.wantGolden(map[string]string{"team-a/app:v1.3.0": "a", "team-a/app:v1.3.1": "b", "team-a/app:latest": "b"})
+}
+
 // A policy that refuses a tag because it can make no name of it holds back who
 // promotes to the same repository.
 func TestAPolicyWithoutANameForATagHoldsOthersBack(t *testing.T) {

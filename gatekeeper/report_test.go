@@ -188,6 +188,25 @@ func TestWhatIsAttestedAboutPlatformsIsBounded(t *testing.T) {
 	}
 }
 
+// An index takes not many times as long as another image, however much is attested
+// about its platforms.
+func TestAttestationsAboutPlatformsAreCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, also(fromReports, ""))
+	w.sign("a")
+	w.children = []string{digest("c"), digest("d")}
+	w.apart[digest("c")] = append(slices.Repeat([]policy.Attestation{{Result: policy.UnknownSigner}}, 256), w.report())
+	w.apart[digest("d")] = []policy.Attestation{w.report()}
+	p := w.push("team-a/app", "v1", "a")
+	p.Attempt = 5
+	if progress := w.process(p); progress.Verdict != policy.VerdictError {
+		t.Errorf("%+v: %+v", progress, w.last().Results)
+	}
+	if len(w.looked) != 1 {
+		t.Errorf("looked at %q", w.looked)
+	}
+}
+
 // What was recorded is enough to judge again, by another policy too.
 func TestReportsAreReplayed(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"text/template"
@@ -131,7 +133,11 @@ func (b *builder) compilePatchLevel() {
 		}
 	}
 	for name, pattern := range p.Labels {
-		anchored, err := wholeExpression(pattern)
+		_, err := syntax.Parse(pattern, syntax.Perl) // a ) of its own would end the group
+		var anchored *regexp.Regexp
+		if err == nil {
+			anchored, err = regexp.Compile("^(?:" + pattern + ")$")
+		}
 		if err != nil {
 			b.errorf("$.spec.patchLevel.labels", "%s: %v; write a regular expression for the whole value", name, err)
 			continue

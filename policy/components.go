@@ -170,10 +170,14 @@ func fold(packageType, name string) string {
 	return name
 }
 
-// foldAll folds globs.
+// foldAll folds globs of names. Vulnerabilities name packages of Maven without the
+// group, which is left out here too: what is refused is more then, and not less.
 func foldAll(packageType string, globs []string) Globs {
 	folded := make(Globs, 0, len(globs))
 	for _, glob := range globs {
+		if packageType == "maven" && !strings.HasPrefix(glob, "!") {
+			glob = glob[strings.LastIndexByte(glob, ':')+1:]
+		}
 		folded = append(folded, fold(packageType, glob))
 	}
 	return folded

@@ -156,23 +156,20 @@ func (e *evaluation) vexUnknown(p Platform) string {
 	return problem.Reason
 }
 
-// statementAbout returns what VEX says of a vulnerability in a platform. Of an
-// advisory about several, it is what does not excuse one of them, if there is
-// that.
+// statementAbout returns what VEX says of a vulnerability in a platform, under any
+// of its names. What excuses an advisory about several has to excuse each of them.
 func (e *evaluation) statementAbout(p Platform, v stated) (says verdictOnVEX, said bool) {
-	unsaid := false
+	says, said = e.newestAbout(p, v, v.names())
+	if !said || !says.excused {
+		return says, said
+	}
 	for _, names := range v.facets() {
 		newest, found := e.newestAbout(p, v, names)
-		switch {
-		case !found:
-			unsaid = true
-		case !newest.excused:
-			return newest, true
-		default:
-			says, said = newest, true
+		if !found || !newest.excused {
+			return newest, found
 		}
 	}
-	return says, said && !unsaid
+	return says, true
 }
 
 // newestAbout returns what the newest VEX statement says of one of the names of a
