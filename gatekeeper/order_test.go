@@ -135,6 +135,24 @@ func TestALargeImageIsJudgedApart(t *testing.T) {
 	}
 }
 
+// interrupted pushes the image a, whose promotion breaks off after its first tag.
+func (w *world) interrupted(tag string) gatekeeper.Push {
+	w.t.Helper()
+	w.sign("a")
+	p := w.push("team-a/app", tag, "a")
+	tagged := 0
+	w.beforeTag = func() {
+		if tagged++; tagged == 2 {
+			w.fail["tag"] = errOutage
+		}
+	}
+	if _, err := w.gate().Process(w.t.Context(), p); !errors.Is(err, errOutage) {
+		w.t.Fatal(err)
+	}
+	w.beforeTag, w.fail["tag"] = nil, nil
+	return p
+}
+
 // A promotion that was interrupted between its tag and the record of it, and
 // then overtaken, leaves no golden tag that the history does not know.
 func TestAnOvertakenPromotionIsOnRecord(t *testing.T) {
@@ -243,18 +261,7 @@ func TestAnOvertakenPromotionIsFinishedByWhatIsInForce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, channels)
-			w.sign("a")
-			p := w.push("team-a/app", "v1", "a")
-			tagged := 0
-			w.beforeTag = func() {
-				if tagged++; tagged == 2 {
-					w.fail["tag"] = errOutage
-				}
-			}
-			if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
-				t.Fatal(err)
-			}
-			w.beforeTag, w.fail["tag"] = nil, nil
+			p := w.interrupted("v1")
 			w.apply(policies...)
 			w.push("team-a/app", "v1", "b")
 			if progress := w.process(p); progress.Verdict != policy.VerdictSuperseded {
@@ -269,18 +276,7 @@ func TestAnOvertakenPromotionIsFinishedByWhatIsInForce(t *testing.T) {
 func TestAnInterruptedPromotionCopiesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, strings.Replace(enforce, "immutable: true", "channels: [stable]", 1))
-	w.sign("a")
-	p := w.push("team-a/app", "v1", "a")
-	tagged := 0
-	w.beforeTag = func() {
-		if tagged++; tagged == 2 {
-			w.fail["tag"] = errOutage
-		}
-	}
-	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
-		t.Fatal(err)
-	}
-	w.beforeTag, w.fail["tag"] = nil, nil
+	p := w.interrupted("v1")
 	clear(w.copied)
 	if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
 		t.Errorf("%+v", progress)
@@ -293,19 +289,8 @@ func TestAnInterruptedPromotionCopiesWhatIsMissing(t *testing.T) {
 func TestAnInterruptedPromotionLeavesTagsToNewerPushes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, strings.Replace(enforce, `tags: ["{{ .Tag }}"]`, `tags: ["{{ .Tag }}", "latest"]`, 1))
-	w.sign("a")
 	w.sign("b")
-	p := w.push("team-a/app", "v1.3.0", "a")
-	tagged := 0
-	w.beforeTag = func() {
-		if tagged++; tagged == 2 {
-			w.fail["tag"] = errOutage
-		}
-	}
-	if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
-		t.Fatal(err)
-	}
-	w.beforeTag, w.fail["tag"] = nil, nil
+	p := w.interrupted("v1.3.0")
 	w.process(w.push("team-a/app", "v1.3.1", "b"))
 	if progress := w.process(p); progress.Verdict != policy.VerdictPromoted {
 		t.Errorf("%+v: %+v", progress, w.last().Findings)
@@ -360,19 +345,8 @@ func TestAnOvertakenPromotionIsFinished(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, strings.Replace(enforce, "immutable: true", "channels: [stable]", 1))
-			w.sign("a")
-			p := w.push("team-a/app", "v1", "a")
-			tagged := 0
-			w.beforeTag = func() {
-				if tagged++; tagged == 2 {
-					w.fail["tag"] = errOutage
-				}
-			}
-			if _, err := w.gate().Process(t.Context(), p); !errors.Is(err, errOutage) {
-				t.Fatal(err)
-			}
+			p := w.interrupted("v1")
 			w.wantGolden(map[string]string{"team-a/app:v1": "a"})
-			w.beforeTag, w.fail["tag"] = nil, nil
 			if tt.signed {
 				w.sign(tt.newer)
 			}
