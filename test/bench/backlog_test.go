@@ -24,7 +24,7 @@ func BenchmarkBacklog(b *testing.B) {
 			n := setting(b, "GATEKEEPER_BENCH_BACKLOG", 100_000)
 			staging, golden := newRegistry(b, stalled), newRegistry(b, recovered)
 			images := newFactory(b, staging)
-			s := serve(b, images, golden, e.storage(b), "")
+			s := serve(b, images, golden, e.storage(b), "", "")
 			b.Cleanup(func() { staging.setPace(0) })
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(memory(b, s, "VmRSS"), "MiB-idle")

@@ -15,6 +15,10 @@ import (
 // latency of the registries in BenchmarkDrain.
 const latency = 20 * time.Millisecond
 
+// strongRegistries are limits that do not bound how fast replicas are together:
+// those of a registry hold for all of them, and are for 16 requests at a time.
+const strongRegistries = "{concurrent: 128}"
+
 // BenchmarkDrain queues many signed pushes and measures how fast one, two and
 // three replicas, which share a PostgreSQL, promote them between registries
 // that take 20 ms for each answer: throughput has to grow, and what one
@@ -40,7 +44,7 @@ func drain(b *testing.B, n, replicas int) (rate float64) {
 	images := newFactory(b, staging)
 	services := make([]*harness.Stack, replicas)
 	for i := range services {
-		services[i] = serve(b, images, golden, storage, "")
+		services[i] = serve(b, images, golden, storage, "", strongRegistries)
 	}
 	b.Cleanup(func() { staging.setPace(0) })
 	queue(b, services[0], images, 0, n, func(i int) string { return fmt.Sprintf("team-%d/app", i%1000) })

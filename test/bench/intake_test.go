@@ -37,7 +37,7 @@ func BenchmarkIntake(b *testing.B) {
 		b.Run(e.name, func(b *testing.B) {
 			storage := e.storage(b)
 			staging := newRegistry(b, stalled)
-			s := serve(b, newFactory(b, staging), newRegistry(b, 0), storage, "workers: 1\n")
+			s := serve(b, newFactory(b, staging), newRegistry(b, 0), storage, "workers: 1\n", "")
 			b.Cleanup(func() { staging.setPace(0) }) // the service stops with what is under way
 			ours := &target{url: s.Webhooks + "/webhooks/staging", body: anyPush}
 			theirs := &target{url: startBaseline(b, e.storage(b)), body: anyPush}

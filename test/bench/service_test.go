@@ -36,10 +36,10 @@ func engines() []engine {
 }
 
 // serve runs the gatekeeper between two registries of this process.
-func serve(tb testing.TB, f *factory, golden *registry, storage, settings string) *harness.Stack {
+func serve(tb testing.TB, f *factory, golden *registry, storage, settings, limits string) *harness.Stack {
 	tb.Helper()
 	s := &harness.Stack{
-		Dir: tb.TempDir(), Relay: harness.NewRelay(tb), Staging: f.registry.host(), Golden: golden.host(), Storage: storage, Settings: settings,
+		Dir: tb.TempDir(), Relay: harness.NewRelay(tb), Staging: f.registry.host(), Golden: golden.host(), Storage: storage, Settings: settings, Limits: limits,
 	}
 	s.Keys.Public = s.Path("ci.pub")
 	s.Write(tb, "ci.pub", f.publicKey(tb))

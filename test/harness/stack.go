@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -41,6 +42,7 @@ type Stack struct {
 	Env      []string // for the product, in addition to the test's
 	Storage  string   // the journal's URL; a SQLite file in Dir when empty
 	Settings string   // more of the configuration, as YAML
+	Limits   string   // of both registries, as YAML; the product's own when empty
 }
 
 // KeyPair is where a key pair is kept.
@@ -83,10 +85,12 @@ registries:
   - name: staging
     url: http://%[2]s
     notifications: {format: distribution, secretFile: "%[1]s/secret"}
+    limits: %[6]s
   - name: golden
     url: http://%[3]s
+    limits: %[6]s
 policies: "%[1]s/policies"
-%[5]s`, s.Dir, s.Staging, s.Golden, s.storage(), s.Settings))
+%[5]s`, s.Dir, s.Staging, s.Golden, s.storage(), s.Settings, cmp.Or(s.Limits, "{}")))
 }
 
 func (s *Stack) storage() string {

@@ -81,6 +81,9 @@ func TestConnectionsHaveTimeouts(t *testing.T) {
 		if got, err := j.Setting(t.Context(), "statement_timeout"); err != nil || got != want {
 			t.Errorf("%s: %q, %v; want %s", parameter, got, err, want)
 		}
+		if got, err := j.Setting(t.Context(), "jit"); err != nil || got != "off" {
+			t.Errorf("the server compiles plans that it takes for expensive: %q, %v", got, err)
+		}
 		if got, err := j.Setting(t.Context(), "idle_in_transaction_session_timeout"); err != nil || got != "30s" {
 			t.Errorf("%s: %q, %v", parameter, got, err)
 		}
