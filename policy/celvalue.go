@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -15,11 +16,22 @@ import (
 // encoding/json makes of it and reads back, without the text in between, which
 // for the packages of an image takes longer than everything else.
 func celValue(v any) (any, error) {
-	return (&converter{fields: map[reflect.Type][]jsonField{}}).value(reflect.ValueOf(v))
+	return convert(reflect.ValueOf(v))
 }
 
-// converter remembers what it has found out about types.
-type converter struct{ fields map[reflect.Type][]jsonField }
+// knownFields are those of the types of evidence, by type: they never change.
+var knownFields sync.Map //nolint:gochecknoglobals // as encoding/json has it
+
+// fieldsOf lists the fields of a struct.
+func fieldsOf(t reflect.Type) []jsonField {
+	if known, ok := knownFields.Load(t); ok {
+		fields, _ := known.([]jsonField)
+		return fields
+	}
+	fields := jsonFields(t)
+	knownFields.Store(t, fields)
+	return fields
+}
 
 // jsonField is a field of a struct as encoding/json has it.
 type jsonField struct {
@@ -52,16 +64,18 @@ func formOf(t reflect.Type) form {
 	return formPlain
 }
 
-func (c *converter) value(v reflect.Value) (any, error) {
+func convert(v reflect.Value) (any, error) {
 	if !v.IsValid() {
 		return nil, nil //nolint:nilnil // it is what JSON calls null
 	}
-	return c.valueIn(formOf(v.Type()), v)
+	return convertIn(formOf(v.Type()), v)
 }
 
-// valueIn is value for who knows the form already: there are many of one type.
-func (c *converter) valueIn(f form, v reflect.Value) (any, error) {
+// convertIn is convert for who knows the form already: there are many of one type.
+func convertIn(f form, v reflect.Value) (any, error) {
 	switch {
+	case f == formPlain && v.Kind() == reflect.String: // as most are
+		return strings.ToValidUTF8(v.String(), "\uFFFD"), nil
 	case f == formRaw:
 		return raw(v.Bytes())
 	case f == formTime:
@@ -82,17 +96,15 @@ func (c *converter) valueIn(f form, v reflect.Value) (any, error) {
 	}
 	switch v.Kind() { //nolint:exhaustive // the rest is no evidence
 	case reflect.Pointer, reflect.Interface:
-		return c.value(v.Elem())
-	case reflect.String:
-		return strings.ToValidUTF8(v.String(), "\uFFFD"), nil
+		return convert(v.Elem())
 	case reflect.Bool:
 		return v.Bool(), nil
 	case reflect.Slice:
-		return c.list(v)
+		return convertList(v)
 	case reflect.Map:
-		return c.object(v)
+		return convertObject(v)
 	case reflect.Struct:
-		return c.structure(v)
+		return convertStruct(v)
 	default:
 		return nil, fmt.Errorf("a %s is no evidence", v.Kind())
 	}
@@ -107,7 +119,7 @@ func raw(text []byte) (out any, err error) {
 	return out, err
 }
 
-func (c *converter) list(v reflect.Value) (any, error) {
+func convertList(v reflect.Value) (any, error) {
 	if v.IsNil() {
 		return nil, nil //nolint:nilnil // it is what JSON calls null
 	}
@@ -115,20 +127,20 @@ func (c *converter) list(v reflect.Value) (any, error) {
 	elements := formOf(v.Type().Elem())
 	for i := range list {
 		var err error
-		if list[i], err = c.valueIn(elements, v.Index(i)); err != nil {
+		if list[i], err = convertIn(elements, v.Index(i)); err != nil {
 			return nil, err
 		}
 	}
 	return list, nil
 }
 
-func (c *converter) object(v reflect.Value) (any, error) {
+func convertObject(v reflect.Value) (any, error) {
 	if v.IsNil() {
 		return nil, nil //nolint:nilnil // it is what JSON calls null
 	}
 	object := make(map[string]any, v.Len())
 	for entries := v.MapRange(); entries.Next(); {
-		value, err := c.value(entries.Value())
+		value, err := convert(entries.Value())
 		if err != nil {
 			return nil, err
 		}
@@ -137,19 +149,18 @@ func (c *converter) object(v reflect.Value) (any, error) {
 	return object, nil
 }
 
-func (c *converter) structure(v reflect.Value) (any, error) {
-	fields, known := c.fields[v.Type()]
-	if !known {
-		fields = jsonFields(v.Type())
-		c.fields[v.Type()] = fields
-	}
+func convertStruct(v reflect.Value) (any, error) {
+	fields := fieldsOf(v.Type())
 	object := make(map[string]any, len(fields))
 	for _, f := range fields {
-		field := v.FieldByIndex(f.index)
+		field := v.Field(f.index[0])
+		if len(f.index) > 1 {
+			field = v.FieldByIndex(f.index)
+		}
 		if f.omitEmpty && empty(field) || f.omitZero && field.IsZero() {
 			continue
 		}
-		value, err := c.valueIn(f.form, field)
+		value, err := convertIn(f.form, field)
 		if err != nil {
 			return nil, err
 		}
